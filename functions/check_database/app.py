@@ -1,0 +1,27 @@
+"""Before anything is changed: does step 7 stand a chance?
+
+Logs in as the master user and looks at the roles, so that a closed port, a wrong password or a principal that uses IAM
+is found in the first minute and not after the hour that directory and membership take. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from aurora_kerberos.database import Cluster, Grant, master, refuse_unfit_roles
+from aurora_kerberos.step import Ready, step
+
+
+class Arguments(TypedDict):
+    """`cluster` and `principals` of the plan."""
+
+    cluster: Cluster
+    principals: list[Grant]
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready when the master user can log in and every principal may have rds_ad."""
+    with master(arguments["cluster"]) as session:
+        refuse_unfit_roles(session, arguments["principals"])
+    return Ready()

@@ -1,0 +1,81 @@
+"""Step 3: the IAM role that lets Aurora use the directory, and the regional AWS STS endpoint it needs."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos.aws import client, code, message, region
+from aurora_kerberos.errors import ServiceRoleInvalid, StsEndpointInactive
+from aurora_kerberos.service_role import missing_principals, trust_policy
+from aurora_kerberos.step import Ready, step
+
+POLICY = "service-role/AmazonRDSDirectoryServiceAccess"
+
+
+class Arguments(TypedDict):
+    """`role`: its name."""
+
+    role: str
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready when the role trusts the right principals and has the policy, and STS answers in the Region."""
+    partition = sts_partition()
+    role = find(arguments["role"]) or create(arguments["role"])
+    if missing := missing_principals(role, region()):
+        raise ServiceRoleInvalid(
+            f"The trust policy of the role {role['RoleName']} does not let {' and '.join(missing)} assume it.",
+            f"Add {' and '.join(missing)} as Principal.Service for sts:AssumeRole to the role's trust policy.",
+        )
+    policy = f"arn:{partition}:iam::aws:policy/{POLICY}"
+    if policy not in attached(role["RoleName"]):
+        client("iam").attach_role_policy(RoleName=role["RoleName"], PolicyArn=policy)
+    return Ready({"name": role["RoleName"], "arn": role["Arn"]})
+
+
+def find(name: str) -> dict[str, Any] | None:
+    """The role, if there is one (`iam:GetRole`)."""
+    try:
+        return dict(client("iam").get_role(RoleName=name)["Role"])
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        return None
+
+
+def attached(role: str) -> set[str]:
+    """The ARNs of the managed policies the role has (`iam:ListAttachedRolePolicies`)."""
+    pages = client("iam").get_paginator("list_attached_role_policies").paginate(RoleName=role)
+    return {policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]}
+
+
+def create(name: str) -> dict[str, Any]:
+    """The role with the documented trust policy (`iam:CreateRole`)."""
+    role = client("iam").create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=trust_policy(region()),
+        Description="Lets Amazon Aurora use the directory for Kerberos authentication",
+        Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
+    )
+    return dict(role["Role"])
+
+
+def sts_partition() -> str:
+    """The partition, as the Region's own STS endpoint tells it (`sts:GetCallerIdentity`).
+
+    Raises:
+        StsEndpointInactive: the endpoint is deactivated for the account.
+    """
+    try:
+        identity = client("sts").get_caller_identity()
+    except ClientError as error:
+        if code(error) != "RegionDisabledException":
+            raise
+        raise StsEndpointInactive(
+            f"The AWS STS endpoint of {region()} is not active: {message(error)}",
+            f"Activate it: IAM console, Account settings, Security Token Service, {region()}.",
+        ) from error
+    return str(identity["Arn"]).split(":")[1]

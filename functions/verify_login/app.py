@@ -1,0 +1,146 @@
+"""The proof: a real Kerberos login as the check principal, and what `pg_stat_gssapi` says of it.
+
+libpq as psycopg2 bundles it takes the ticket itself from a client keytab; nothing but files is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+import psycopg2
+
+from aurora_kerberos.aws import secret
+from aurora_kerberos.database import Cluster, connect
+from aurora_kerberos.errors import LoginRefused, SecretUnusable
+from aurora_kerberos.step import MINUTE, Ready, Waiting, step
+
+# What libpq and the Kerberos library say, and what to do about it.
+REMEDIES = {
+    "Cannot contact any KDC": "Let this stack's functions reach TCP port 88 of the directory's domain controllers.",
+    "not found in Kerberos database": "Create the check principal's user in the directory.",
+    "Preauthentication failed": "The password changed since the keytab was made: store a new keytab in the secret.",
+    "no pg_hba.conf entry": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
+    "no password supplied": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
+    "GSSAPI authentication failed": "The role's name must be the principal's to the letter, lower-case name and "
+    "upper-case realm.",
+    "Key version is not available": "The cluster's service key is being renewed: start again in some minutes.",
+    "Clock skew": "The clocks of directory and database differ by more than five minutes: ask AWS Support.",
+}
+
+
+class Directory(TypedDict):
+    """The outputs of `ensure_directory`, as far as a Kerberos client needs them."""
+
+    realm: str
+    dns_name: str
+    dns_ips: list[str]
+
+
+class Check(TypedDict):
+    """The plan's `check`: who logs in, and the secret with the base64 `keytab`; an empty secret means nobody."""
+
+    principal: str
+    secret: str
+
+
+class Arguments(TypedDict):
+    """`cluster` and `check` of the plan, and the `directory`."""
+
+    cluster: Cluster
+    directory: Directory
+    check: Check
+
+
+@step
+def handler(arguments: Arguments) -> Ready | Waiting:
+    """Ready when the login succeeded, or when no check principal is configured, which is said."""
+    check = arguments["check"]
+    if not check["secret"]:
+        return Ready({"verified": False, "reason": "No login was tried: the stack's parameter CheckSecret is empty."})
+    keytab = read_keytab(check["secret"])
+    try:
+        proof = login(arguments["cluster"], arguments["directory"], check["principal"], keytab)
+    except psycopg2.OperationalError as error:
+        said = " ".join(str(error).split())
+        hints = [remedy for text, remedy in REMEDIES.items() if text.lower() in said.lower()]
+        refused = LoginRefused(
+            f"{check['principal']} cannot log in to {arguments['cluster']['endpoint']}: {said}",
+            hints[0] if hints else "Try the same with psql from a host in the stack's subnets.",
+        )
+        # Directory replication and a restarted instance both take some minutes.
+        return Waiting("The Kerberos login does not succeed yet", deadline=10 * MINUTE, otherwise=refused)
+    return Ready({"verified": True, **proof})
+
+
+def read_keytab(name: str) -> bytes:
+    """The client keytab in the secret."""
+    try:
+        return base64.b64decode(secret(name, "keytab")["keytab"], validate=True)
+    except binascii.Error:
+        raise SecretUnusable(
+            f"The field 'keytab' of the secret {name} is not base64.", "Store the output of `base64 -w0 FILE` in it."
+        ) from None
+
+
+def login(cluster: Cluster, directory: Directory, principal: str, keytab: bytes) -> dict[str, Any]:
+    """Log in with a ticket of one's own, and forget it; the row of `pg_stat_gssapi`."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"krb5.conf": krb5_conf(directory).encode(), "keytab": keytab}
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        before = dict(os.environ)
+        os.environ.update(kerberos_environment(Path(folder), before))
+        try:
+            connection = connect(cluster, principal, gssencmode="prefer")
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        with connection, connection.cursor() as session:
+            session.execute(
+                "SELECT gss_authenticated, principal, encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
+            )
+            row = session.fetchone() or (False, "", False)
+        connection.close()
+    return {"gss_authenticated": row[0], "principal": row[1], "encrypted": row[2]}
+
+
+def kerberos_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Where libkrb5 finds its files. A KRB5_CONFIG that is set already is read first, as libkrb5 does with a list."""
+    configs = [environment["KRB5_CONFIG"]] if environment.get("KRB5_CONFIG") else []
+    return {
+        "KRB5_CONFIG": ":".join([*configs, str(folder / "krb5.conf")]),
+        "KRB5_CLIENT_KTNAME": f"FILE:{folder / 'keytab'}",
+        "KRB5CCNAME": f"FILE:{folder / 'ccache'}",
+    }
+
+
+def krb5_conf(directory: Directory) -> str:
+    """A krb5.conf that needs no DNS: the domain controllers by address, Aurora's endpoints in the realm (step 8)."""
+    realm = directory["realm"]
+    kdcs = "\n".join(f"    kdc = {address}" for address in directory["dns_ips"])
+    return f"""\
+[libdefaults]
+  default_realm = {realm}
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+
+[realms]
+  {realm} = {{
+{kdcs}
+  }}
+
+[domain_realm]
+  .{directory["dns_name"]} = {realm}
+  {directory["dns_name"]} = {realm}
+  .rds.amazonaws.com = {realm}
+  .rds.amazonaws.com.cn = {realm}
+"""

@@ -1,0 +1,98 @@
+"""The AWS clients, and the one place where their errors become ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, KerberosError, SecretUnusable
+
+ERRORS = (ClientError, BotoCoreError)
+
+LATER = {
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "ServiceException",
+    "ServiceFailure",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError"}
+
+
+@cache
+def client(service: str) -> Any:
+    """The client of an AWS service in the function's Region, made when first asked for.
+
+    Time-outs are short and retries few: the state machine has the patience, the function has not.
+    """
+    config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    return boto3.client(service, region_name=region(), config=config)  # type: ignore[call-overload]  # any service
+
+
+def region() -> str:
+    """The Region the function runs in."""
+    return os.environ["AWS_REGION"]
+
+
+def code(error: BaseException) -> str:
+    """AWS's error code, or the empty text when `error` is not an answer of AWS."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def message(error: ClientError) -> str:
+    """What AWS said, in its words."""
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def translate(error: ClientError | BotoCoreError) -> KerberosError:
+    """The workflow's error for one of botocore's that a step did not expect."""
+    if not isinstance(error, ClientError):
+        return AwsUnavailable(f"AWS could not be asked: {error}")
+    said = f"{error.operation_name}: {code(error)}: {message(error)}"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code(error) in LATER or status >= 500 or status == 429:
+        return AwsUnavailable(said)
+    if code(error) in DENIED:
+        return AccessDenied(said)
+    return AwsRefused(said, "Mend what AWS names, then start the execution again.")
+
+
+def secret(secret_id: str, *fields: str) -> dict[str, str]:
+    """The named fields of a JSON secret.
+
+    Raises:
+        SecretUnusable: missing, scheduled for deletion, without a value, not JSON, or without one of the fields.
+    """
+    remedy = f"Store a JSON object with {' and '.join(map(repr, fields))} in the secret."
+    try:
+        value = client("secretsmanager").get_secret_value(SecretId=secret_id)
+    except ClientError as error:
+        if code(error) in {"ResourceNotFoundException", "InvalidRequestException", "DecryptionFailure"}:
+            raise SecretUnusable(f"The secret {secret_id} cannot be read: {message(error)}", remedy) from error
+        raise
+    try:
+        content = json.loads(value.get("SecretString", ""))
+    except ValueError:
+        # Without a cause: the text that is not JSON may be the secret itself.
+        raise SecretUnusable(f"The secret {secret_id} is not JSON.", remedy) from None
+    missing = [name for name in fields if not isinstance(content, dict) or not content.get(name)]
+    if missing:
+        raise SecretUnusable(f"The secret {secret_id} has no {' and no '.join(map(repr, missing))}.", remedy)
+    return {name: str(content[name]) for name in fields}

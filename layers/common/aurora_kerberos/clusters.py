@@ -1,0 +1,75 @@
+"""DB clusters and their instances as RDS describes them.
+
+The statuses are those of "Viewing DB cluster status" and "Viewing DB instance status" in the Aurora user guide.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos.aws import client, code
+from aurora_kerberos.errors import ClusterNotFound
+
+AVAILABLE = {"available", "backing-up", "storage-optimization", "storage-config-upgrade"}
+# Nobody leaves these without a person; everything else AWS leaves by itself.
+STUCK_CLUSTER = {
+    "cloning-failed",
+    "deleting",
+    "inaccessible-encryption-credentials",
+    "inaccessible-encryption-credentials-recoverable",
+    "incompatible-parameters",
+    "migration-failed",
+    "stopped",
+    "stopping",
+}
+STUCK_INSTANCE = {
+    "delete-precheck",
+    "deleting",
+    "failed",
+    "inaccessible-encryption-credentials",
+    "inaccessible-encryption-credentials-recoverable",
+    "incompatible-credentials",
+    "incompatible-create",
+    "incompatible-network",
+    "incompatible-option-group",
+    "incompatible-parameters",
+    "incompatible-restore",
+    "insufficient-capacity",
+    "restore-error",
+    "stopped",
+    "stopping",
+    "storage-full",
+}
+
+
+def describe(cluster: str) -> dict[str, Any]:
+    """One cluster, by identifier or ARN (`rds:DescribeDBClusters`).
+
+    Raises:
+        ClusterNotFound: there is none in this account and Region.
+    """
+    try:
+        found = client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"]
+    except ClientError as error:
+        if code(error) != "DBClusterNotFoundFault":
+            raise
+        found = []
+    if not found:
+        raise ClusterNotFound(
+            f"There is no DB cluster {cluster!r} in this account and Region.",
+            "Check the identifier, and that the execution runs in the cluster's account and Region.",
+        )
+    return dict(found[0])
+
+
+def instances(cluster: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cluster's instances, readers first, the writer last (`rds:DescribeDBInstances`)."""
+    pages = client("rds").get_paginator("describe_db_instances")
+    found = pages.paginate(Filters=[{"Name": "db-cluster-id", "Values": [cluster["DBClusterIdentifier"]]}])
+    writers = {member["DBInstanceIdentifier"] for member in cluster["DBClusterMembers"] if member["IsClusterWriter"]}
+    return sorted(
+        (instance for page in found for instance in page["DBInstances"]),
+        key=lambda instance: (instance["DBInstanceIdentifier"] in writers, instance["DBInstanceIdentifier"]),
+    )

@@ -1,0 +1,142 @@
+"""Everything the workflow can end with, but success.
+
+The class name is what Step Functions shows as the error and what an operator searches for. The text has two parts: what
+was seen, and after `Remedy:` what to do about it. Neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+REMEDY = "\nRemedy: "
+
+
+class KerberosError(Exception):
+    """Base of all errors of the workflow.
+
+    Attributes:
+        message: what was seen.
+        remedy: what a person can do about it; a class may have a default.
+    """
+
+    remedy = "Read the execution's log; start the execution again when the cause is mended."
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.message = message
+        self.remedy = remedy or self.remedy
+        super().__init__(f"{self.message}{REMEDY}{self.remedy}")
+
+
+# --- bad requests -----------------------------------------------------------------------------------------------------
+
+
+class BadRequest(KerberosError):
+    """What was asked for cannot be done; nothing has been changed."""
+
+
+class InvalidRequest(BadRequest):
+    """The input, a setting, a tag or a principals parameter does not have the documented form."""
+
+
+class ClusterNotFound(BadRequest):
+    """No DB cluster of that name in this account and Region."""
+
+
+class ClusterUnfit(BadRequest):
+    """The cluster can never do Kerberos as it is: not Aurora PostgreSQL, or not in a VPC."""
+
+
+class ClusterUnusable(BadRequest):
+    """The cluster is stopped, being deleted, broken, or has no instances."""
+
+
+class PrincipalUsesIam(BadRequest):
+    """A principal, or a role it is to be granted, has rds_iam: a database user authenticates in exactly one way."""
+
+
+class DatabaseRoleNotFound(BadRequest):
+    """A database role that a principal is to be granted does not exist."""
+
+
+class SecretUnusable(BadRequest):
+    """A secret of Secrets Manager is missing, or does not hold what is needed."""
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+
+class ConfigurationError(KerberosError):
+    """Something around the cluster is not as it must be, and a person has to change it."""
+
+
+class AccessDenied(ConfigurationError):
+    """AWS denied a call to the function's role."""
+
+    remedy = "Look for a service control policy, permission boundary or key policy that denies the named action."
+
+
+class DirectoryNotFound(ConfigurationError):
+    """No directory with that id in this account and Region."""
+
+
+class DirectoryAmbiguous(ConfigurationError):
+    """More than one directory has the DNS name."""
+
+
+class DirectoryUnusable(ConfigurationError):
+    """The directory is of the wrong type, failed, or is being deleted."""
+
+
+class ServiceRoleInvalid(ConfigurationError):
+    """The IAM role that lets Aurora use the directory cannot be assumed by it, or RDS refuses it."""
+
+
+class StsEndpointInactive(ConfigurationError):
+    """The regional AWS STS endpoint does not answer: Aurora could not assume the service role."""
+
+
+class AnotherDirectory(ConfigurationError):
+    """The cluster is a member of another directory's domain."""
+
+
+class DatabaseUnreachable(ConfigurationError):
+    """The function cannot open a connection to the database."""
+
+
+class DatabaseRefused(ConfigurationError):
+    """The database refuses the master user, or one of the statements of step 7."""
+
+
+class LoginRefused(ConfigurationError):
+    """The check principal cannot log in with a Kerberos ticket."""
+
+
+# --- AWS said no ------------------------------------------------------------------------------------------------------
+
+
+class AwsRefused(KerberosError):
+    """AWS refused a call for good; the message quotes it."""
+
+
+class EnableKerberosFailed(KerberosError):
+    """The cluster or an instance could not join the domain, and a second attempt failed as well."""
+
+
+class InstanceUnusable(KerberosError):
+    """An instance of the cluster is in a state it does not leave by itself."""
+
+
+# --- AWS said later ---------------------------------------------------------------------------------------------------
+
+
+class AwsUnavailable(KerberosError):
+    """Throttled, a 5xx, or no connection: the state machine tries again, with jitter."""
+
+    remedy = (
+        "Nothing: it is tried again by itself. If it persists, see the AWS Health Dashboard and the service quotas."
+    )
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+class StepTimedOut(KerberosError):
+    """A thing waited for did not come within its deadline."""

@@ -1,0 +1,38 @@
+"""Names that people and AWS see: tags, parameters, secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+TAG = "kerberos"
+ENABLED = "enabled"
+PRINCIPALS_TAG = "kerberos-principals"
+MASTER_SECRET_TAG = "kerberos-master-secret"  # noqa: S105  the name of a tag
+STATUS_TAG = "kerberos-status"
+MESSAGE_TAG = "kerberos-message"
+RESTART_TAG = "kerberos-restart-due"
+
+TAG_EVENT = "Tag Change on Resource"
+NOT_FOR_TAGS = re.compile(r"[^\w\s.:/=+\-@]")
+
+
+def tags(resource: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a cluster or an instance as RDS describes it."""
+    return {tag["Key"]: tag.get("Value", "") for tag in resource.get("TagList", [])}
+
+
+def tag_value(text: str) -> str:
+    """`text` as AWS takes it for a tag: at most 256 characters, letters, digits, spaces and `_ . : / = + - @`."""
+    return " ".join(NOT_FOR_TAGS.sub(" ", text).split())[:256].rstrip()
+
+
+def requested_cluster(request: object) -> str:
+    """The identifier (or ARN) of the cluster that an execution's input is about; empty when it names none."""
+    if not isinstance(request, Mapping):
+        return ""
+    named = request.get("cluster")
+    if not named and isinstance(resources := request.get("resources"), list):
+        named = resources[0] if resources else ""
+    return named.rpartition(":cluster:")[2] if isinstance(named, str) else ""

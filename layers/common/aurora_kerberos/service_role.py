@@ -1,0 +1,60 @@
+"""The trust policy of the role that lets Aurora use a directory (step 3 of the guide)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# Regions that are on in every account; all later ones are opt-in ("AWS Regions", Account Management guide).
+ALWAYS_ON = {
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+}
+
+
+def principals(region: str) -> list[str]:
+    """The service principals that must be able to assume the role for clusters of the Region.
+
+    Opt-in Regions need the regional principals as well ("Step 3", and "Supported Regions").
+    """
+    names = ["directoryservice.rds.amazonaws.com", "rds.amazonaws.com"]
+    if region not in ALWAYS_ON and not region.startswith(("cn-", "us-gov-")):
+        names += [f"directoryservice.rds.{region}.amazonaws.com", f"rds.{region}.amazonaws.com"]
+    return names
+
+
+def trust_policy(region: str) -> str:
+    """The trust policy of a role made by this project, as JSON."""
+    statement = {"Effect": "Allow", "Principal": {"Service": principals(region)}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def missing_principals(role: Mapping[str, Any], region: str) -> list[str]:
+    """The service principals that the role (as `iam:GetRole` describes it) does not let assume it."""
+    allowed: set[str] = set()
+    for statement in _listed(role["AssumeRolePolicyDocument"].get("Statement", [])):
+        principal = statement.get("Principal", {})
+        services = _listed(principal.get("Service", [])) if isinstance(principal, Mapping) else []
+        if statement.get("Effect") == "Allow" and {"sts:AssumeRole", "sts:*", "*"} & set(_listed(statement["Action"])):
+            allowed.update(services)
+    return [name for name in principals(region) if name not in allowed]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,120 @@
+"""The contract between a step's Lambda and the state machine.
+
+A step looks at the world, does the next missing thing and returns `Ready` or `Waiting`, or raises a `KerberosError`.
+It keeps nothing and reads no clock: the state machine hands back the number of polls and what they were for, and from
+these two alone it is computed here how long to wait and when to give up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from aurora_kerberos import aws
+from aurora_kerberos.errors import KerberosError, StepTimedOut
+
+FIRST_WAIT = 30
+GROWTH = 1.1
+LONGEST_WAIT = 900
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+logger = Logger(service=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "aurora-kerberos"))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """It is as it should be. `outputs` (JSON) is what later states may use."""
+
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Somebody else is working; ask again.
+
+    Attributes:
+        reason: what is waited for. The same text as long as it is the same thing: a new text starts the waits anew.
+        at_least: seconds AWS takes at the very least; the first wait is that long.
+        deadline: seconds after which waiting for this very thing is given up.
+        otherwise: the error to raise then; `StepTimedOut` when None.
+        outputs: what the next poll must know of this one (JSON).
+    """
+
+    reason: str
+    at_least: int = 0
+    deadline: int = 3 * HOUR
+    otherwise: KerberosError | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def wait_seconds(poll: int, at_least: int = 0) -> int:
+    """Seconds to wait after the `poll`-th look (from 0) at the same thing: 30 s plus a tenth of the time waited."""
+    seconds = min(LONGEST_WAIT, round(FIRST_WAIT * GROWTH**poll))
+    return max(seconds, at_least) if poll == 0 else seconds
+
+
+def waited_seconds(polls: int, at_least: int = 0) -> int:
+    """Seconds waited when the thing has been looked at `polls` times."""
+    return sum(wait_seconds(poll, at_least) for poll in range(polls))
+
+
+def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "") -> dict[str, Any]:
+    """What the state machine gets: ready, reason, wait_seconds, polls, outputs; always all five.
+
+    Args:
+        result: what the step found.
+        polls: how often `waiting_for` has been looked at already.
+        waiting_for: the reason of the previous answer.
+
+    Raises:
+        StepTimedOut: the deadline has passed (or what the step wants raised `otherwise`).
+    """
+    if isinstance(result, Ready):
+        return {"ready": True, "reason": "", "wait_seconds": 0, "polls": 0, "outputs": dict(result.outputs)}
+    poll = polls if result.reason == waiting_for else 0
+    waited = waited_seconds(poll, result.at_least)
+    if waited >= result.deadline:
+        raise result.otherwise or StepTimedOut(
+            f"Gave up after {waited // MINUTE} minutes: {result.reason}.",
+            "Find out in the AWS console what keeps it, then start the execution again: it goes on where it is.",
+        )
+    return {
+        "ready": False,
+        "reason": result.reason,
+        "wait_seconds": wait_seconds(poll, result.at_least),
+        "polls": poll + 1,
+        "outputs": dict(result.outputs),
+    }
+
+
+def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
+    """Make a Lambda handler of a step's function.
+
+    The handler's event is the step's named arguments, beside `execution`, `polls` and `waiting_for`, which are for
+    this wrapper. AWS errors that the step did not expect are translated here, and everything is logged once.
+    """
+
+    @wraps(look)
+    def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda passes it
+        logger.append_keys(execution=event.get("execution", ""))
+        try:
+            result = answer(look(event), event.get("polls", 0), event.get("waiting_for", ""))
+        except KerberosError as error:
+            logger.error(error.message, error=type(error).__name__, remedy=error.remedy)
+            raise
+        except aws.ERRORS as error:
+            translated = aws.translate(error)
+            logger.error(translated.message, error=type(translated).__name__)
+            raise translated from error
+        logger.info(result["reason"] or "Ready", ready=result["ready"], wait_seconds=result["wait_seconds"])
+        return result
+
+    return handler
