@@ -17,6 +17,7 @@ from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 DEADLINE = 90 * MINUTE
 TAKES_AT_LEAST = 10 * MINUTE  # AWS documents 20 to 40 minutes
 
+NEW = {"Requested", "Creating", "Created"}
 BROKEN = {"Failed", "RestoreFailed", "Inoperable", "Deleting", "Deleted"}
 TYPES = {"MicrosoftAD", "SharedMicrosoftAD"}
 
@@ -44,8 +45,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     wanted = arguments["directory"]
     found = find(wanted)
     if found is None:
-        created = create(wanted)
-        return Waiting(f"Directory {created} is being created", at_least=TAKES_AT_LEAST, deadline=DEADLINE)
+        return being_created(create(wanted))
     name, stage = found["DirectoryId"], found["Stage"]
     if found["Type"] not in TYPES:
         raise DirectoryUnusable(
@@ -57,10 +57,16 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             f"Directory {name} ({wanted['dns_name']}) is {stage}. {found.get('StageReason', '')}".strip(),
             "Repair or delete it in AWS Directory Service, or set DirectoryId to another one, then start again.",
         )
+    if stage in NEW:
+        return being_created(name)
     if stage != "Active":
-        at_least = TAKES_AT_LEAST if stage in {"Requested", "Creating"} else 0
-        return Waiting(f"Directory {name} is {stage}", at_least=at_least, deadline=DEADLINE)
+        return Waiting(f"Directory {name} is {stage}", deadline=DEADLINE)
     return Ready(described(found))
+
+
+def being_created(name: str) -> Waiting:
+    """One thing to wait for, whatever the stages on the way are called."""
+    return Waiting(f"Directory {name} is being created", at_least=TAKES_AT_LEAST, deadline=DEADLINE)
 
 
 def find(wanted: Directory) -> dict[str, Any] | None:

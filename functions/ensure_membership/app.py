@@ -168,7 +168,7 @@ def restart(
                 raise
             return Waiting(f"Instance {name} is busy", outputs=progress)
         done: Progress = {**progress, "restarted": [*progress["restarted"], name]}
-        return Waiting(f"Instance {name} restarts", outputs=done)
+        return Waiting(f"Instance {name} is rebooting", outputs=done)
     if since:
         client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
     return Ready({"endpoint": cluster["Endpoint"], "port": cluster["Port"], "restarted": progress["restarted"]})

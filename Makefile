@@ -1,0 +1,43 @@
+# What there is to do: make demo · make test · make lint · make build. The rest is done by these.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv/bin
+
+.PHONY: demo test lint build picture setup lock
+
+demo: setup                      ## From the tag to the login, in seconds; writes run.html
+	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
+
+test: setup                      ## All tests
+	@$(VENV)/pytest
+
+lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy layers/common local tests
+	@for app in functions/*/app.py; do $(VENV)/mypy $$app || exit 1; done
+	@$(VENV)/pytest -q tests/template
+
+build: setup                     ## sam build, without Docker
+	@$(VENV)/python -m local.build $(ARGUMENTS)
+
+picture: setup                   ## The picture of the state machine in the README
+	@$(VENV)/python -m local picture docs/cluster.svg
+
+setup: .venv/ready               ## The virtual environment, PostgreSQL and MIT Kerberos
+	@$(PYTHON) local/packages.py
+
+.venv/ready: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This needs Python 3.11 or later; set PYTHON=.")'
+	@echo "Setting up the virtual environment .venv"
+	@$(PYTHON) -m venv .venv
+	@# The lock names every dependency with its hash: nothing is left to resolve.
+	@$(VENV)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+lock:                            ## Renew the pinned requirements (needs pip-tools)
+	for name in layers/common/requirements layers/postgres/requirements functions/validate_request/requirements \
+	    requirements/dev; do \
+	  pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $$name.in -o $$name.txt || exit 1; \
+	done

@@ -1,0 +1,227 @@
+"""The cloud of the local run: moto with the template deployed, virtual time, a real KDC and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import boto3
+from moto import mock_aws
+from moto.events.models import events_backends
+from pydantic import BaseModel, ConfigDict, Field
+
+from local import directory_service, moto_patches, rds, stack
+from local.aws import Call
+from local.clock import Clock
+from local.databases import Databases
+from local.directory_service import Directories
+from local.executions import Execution
+from local.faults import Fault, Faults
+from local.functions import Functions
+from local.moments import Kind, Listener, Moment
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+
+__all__ = ["Cloud", "Takes", "directory_service", "rds"]
+
+
+class Takes(BaseModel):
+    """How long things take, in virtual seconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: int = Field(25 * MINUTE, description="CreateMicrosoftAD until the stage is Active.")
+    membership: int = Field(12 * MINUTE, description="Joining the domain.")
+    restart: int = Field(90, description="Restarting an instance.")
+    maintenance_window: int = Field(72 * HOUR, description="Until the next maintenance window.")
+    event: int = Field(1, description="EventBridge's delivery of a tag event.")
+
+
+class Cloud:
+    """One account in one Region with the stack deployed, from `with` to its end.
+
+    Args:
+        parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
+        takes: how long things take.
+        faults: calls that go wrong.
+        listener: told every moment as it happens.
+    """
+
+    account = "123456789012"
+    region = "eu-central-1"
+
+    def __init__(
+        self,
+        parameters: Mapping[str, str] | None = None,
+        takes: Takes | None = None,
+        faults: list[Fault] | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.parameters = dict(parameters or {})
+        self.takes = takes or Takes()
+        self.faults = Faults([])
+        self._wanted_faults = faults or []
+        self.clock = Clock()
+        self.calls: list[Call] = []
+        self.moments: list[Moment] = []
+        self.events: list[dict[str, Any]] = []
+        self.roles_made: dict[str, float] = {}
+        self.executions: dict[str, Execution] = {}
+        self.failing_joins: dict[str, int] = {}
+        self._clients: dict[str, Any] = {}
+        self._listener = listener
+        self._open = ExitStack()
+
+    def __enter__(self) -> Cloud:
+        with contextlib.ExitStack() as opened:
+            folder = Path(opened.enter_context(temporary_folder()))
+            opened.enter_context(environment_of(self.region))
+            opened.enter_context(
+                mock_aws(
+                    config={
+                        "stepfunctions": {"execute_state_machine": True},
+                        "lambda": {"use_docker": False},
+                        "iam": {"load_aws_managed_policies": True},
+                    }
+                )
+            )
+            moto_patches.enter(self)
+            opened.callback(moto_patches.leave)
+            self.directories = Directories(self, folder)
+            opened.callback(self.directories.stop)
+            self.databases = Databases(folder)
+            opened.callback(self.databases.stop)
+            self._overlay = folder / "kdcs.conf"
+            self.functions = Functions(self)
+            ec2 = self.client("ec2")
+            self.vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+            found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])["Subnets"]
+            self.subnets = [subnet["SubnetId"] for subnet in found]
+            placed = {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
+            self.outputs = stack.deploy(self, placed | self.parameters)
+            self.state_machine = self.outputs["StateMachine"]
+            # Whatever the deployment called is no one's business.
+            self.calls.clear()
+            self.faults = Faults(self._wanted_faults)
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    # --- what people and AWS do ---------------------------------------------------------------------------------------
+
+    def client(self, service: str) -> Any:
+        """A client for the cloud itself and for tests; the functions have their own."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, region_name=self.region)  # type: ignore[call-overload]  # any service
+        return self._clients[service]
+
+    def arn(self, service: str, resource: str, region: bool = True) -> str:
+        """The ARN of a resource of this account."""
+        return f"arn:aws:{service}:{self.region if region else ''}:{self.account}:{resource}"
+
+    def cluster_arn(self, cluster: str) -> str:
+        """The ARN of a DB cluster."""
+        return self.arn("rds", f"cluster:{cluster}")
+
+    def start(self, request: Mapping[str, Any]) -> str:
+        """Start an execution as a person does in the console; its name."""
+        return self.start_execution(self.state_machine, request)
+
+    def start_execution(self, state_machine: str, request: Mapping[str, Any]) -> str:
+        """Start an execution; its name."""
+        name = f"run-{len(self.executions) + 1}"
+        self.executions[name] = Execution(name)
+        self.tell("started", json.dumps(request), execution=name)
+        self.client("stepfunctions").start_execution(
+            stateMachineArn=state_machine, name=name, input=json.dumps(request)
+        )
+        return name
+
+    def deliver(self, event: Mapping[str, Any]) -> None:
+        """An event of an AWS service on the default bus."""
+        for rule in list(events_backends[self.account][self.region].describe_event_bus("default").rules.values()):
+            rule.send_to_targets(dict(event))
+
+    def run(self, until: float | None = None) -> None:
+        """Let time pass until nothing happens any more, or to `until` (virtual seconds)."""
+        self.clock.run(until)
+
+    # --- what the fakes ask for and tell ------------------------------------------------------------------------------
+
+    def environment(self) -> dict[str, str]:
+        """What is added to a function's environment: names resolve to this machine, KDCs listen on ports of their own."""
+        self._overlay.write_text(self.directories.client_conf())
+        return {"AWS_REGION": self.region, "PGHOSTADDR": "127.0.0.1", "KRB5_CONFIG": str(self._overlay)}
+
+    def refuse_to_join(self, cluster: str) -> bool:
+        """Whether this attempt of a cluster to join its domain shall fail."""
+        left = self.failing_joins.get(cluster, 0)
+        self.failing_joins[cluster] = left - 1
+        return left > 0
+
+    def record(self, call: Call) -> None:
+        """A call has been answered."""
+        self.calls.append(call)
+
+    def happened(self, text: str) -> None:
+        """Somebody, or AWS, did something."""
+        self.tell("happened", text)
+
+    def tell(self, kind: Kind, text: str = "", **details: Any) -> None:
+        """Tell the listener, and keep it for the report."""
+        moment = Moment(self.clock.now, kind, text, **details)
+        self.moments.append(moment)
+        if self._listener:
+            self._listener(moment)
+
+    # --- what the interpreter tells -----------------------------------------------------------------------------------
+
+    def waiting(self, execution: str, state: str, seconds: float) -> None:
+        """A Wait state has begun."""
+        self.executions[execution].waits.append((state, seconds))
+        self.tell("waiting", execution=execution, state=state, seconds=seconds)
+
+    def retrying(self, execution: str, state: str, seconds: float) -> None:
+        """A failed task will be tried again."""
+        error = self.executions[execution].retried(seconds)
+        self.tell("retrying", error, execution=execution, state=state, seconds=seconds)
+
+    def history_event(self, execution: str, event: Mapping[str, Any]) -> None:
+        """An event has been added to an execution's history."""
+        for kind, state, text, ready in self.executions[execution].add(event):
+            self.tell(kind, text, execution=execution, state=state, ready=ready)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[str]:
+    """A folder for the servers, which may run as another user than this one."""
+    folder = tempfile.mkdtemp(prefix="aurora-kerberos-")
+    Path(folder).chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def environment_of(region: str) -> Iterator[None]:
+    """No profile, no credentials and no ticket of the person at this machine."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("AWS_", "PG", "KRB5"))]:
+        del os.environ[name]
+    os.environ.update(AWS_DEFAULT_REGION=region, AWS_EC2_METADATA_DISABLED="true", SAM_CLI_TELEMETRY="0")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,58 @@
+"""The real PostgreSQL servers behind the clusters of the local cloud, one for each, started when first needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local.kdc import Kdc
+from local.postgres import Postgres
+
+
+class Databases:
+    """The servers by cluster identifier."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._servers: dict[str, Postgres] = {}
+        self._prepared: dict[str, list[str]] = {}
+        self._started: set[str] = set()
+
+    def add(self, cluster: str, user: str, password: str, statements: list[str]) -> int:
+        """A server for a cluster, on which statements have been run long before; its port."""
+        self._servers[cluster] = Postgres(self.folder / cluster, user, password)
+        self._prepared[cluster] = statements
+        return self._servers[cluster].port
+
+    def start(self) -> None:
+        """Start what is not running yet: a function may want to connect."""
+        for cluster, server in self._servers.items():
+            if cluster not in self._started:
+                server.start()
+                self._started.add(cluster)
+                for statement in self._prepared[cluster]:
+                    server.sql(statement)
+
+    def server(self, cluster: str) -> Postgres:
+        """The running server of a cluster."""
+        self.start()
+        return self._servers[cluster]
+
+    def join(self, cluster: str, endpoint: str, kdc: Kdc) -> None:
+        """What AWS does on a domain join: a service principal for the endpoint, its key on the server."""
+        service = f"postgres/{endpoint}"
+        if not kdc.has_principal(service):
+            kdc.add_principal(service)
+        keytab = self.folder / f"{cluster}.keytab"
+        kdc.keytab(keytab, service)
+        self.server(cluster).join(keytab.read_bytes(), kdc.client_conf())
+
+    def restart(self, cluster: str) -> None:
+        """Restart a cluster's server, when it runs."""
+        if cluster in self._started:
+            self._servers[cluster].restart()
+
+    def stop(self) -> None:
+        """End all servers."""
+        for cluster in self._started:
+            self._servers[cluster].stop()
+        self._started.clear()

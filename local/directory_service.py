@@ -1,0 +1,95 @@
+"""AWS Directory Service as far as moto does not know it: stages that take their time, and a real KDC behind each realm."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moto.ds.models import ds_backends
+
+from local.aws import Parameters, aftermath, fake
+from local.faults import AwsError
+from local.kdc import Kdc
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+CREATING = 60  # virtual seconds in the stage Requested
+
+
+class Directories:
+    """The directories of a cloud, and their KDCs."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        self._cloud = cloud
+        self._folder = folder
+        self._kdcs: dict[str, Kdc] = {}
+
+    def all(self) -> dict[str, Any]:
+        """moto's directories by id."""
+        found: dict[str, Any] = ds_backends[self._cloud.account][self._cloud.region].directories
+        return found
+
+    def find(self, name: str) -> Any:
+        """moto's directory by id or DNS name, or None."""
+        return next((d for d in self.all().values() if name in (d.directory_id, d.name)), None)
+
+    def activate(self, directory: Any) -> None:
+        """The domain controllers are there."""
+        directory.stage = "Active"
+        directory.dns_ip_addrs = directory.subnet_ips
+        self.realm(directory.directory_id).add_principal("admin", directory.password)
+
+    def realm(self, name: str) -> Kdc:
+        """The directory's KDC, started when first needed."""
+        directory = self.find(name)
+        if directory is None:
+            raise LookupError(f"The local cloud has no directory {name}.")
+        if directory.directory_id not in self._kdcs:
+            realm = directory.name.upper()
+            kdc = Kdc(realm, self._folder / directory.directory_id)
+            kdc.start()
+            self._kdcs[directory.directory_id] = kdc
+        return self._kdcs[directory.directory_id]
+
+    def client_conf(self) -> str:
+        """Where the KDCs of this machine are; libkrb5 reads it before a client's own krb5.conf."""
+        kdcs = list(self._kdcs.values())
+        return kdcs[0].client_conf(*kdcs[1:]) if kdcs else ""
+
+    def stop(self) -> None:
+        """End all KDCs."""
+        for kdc in self._kdcs.values():
+            kdc.stop()
+
+
+@fake("ds", "CreateMicrosoftAD")
+def check_password(cloud: Cloud, parameters: Parameters) -> None:  # noqa: ARG001  as all fakes
+    """What moto lets pass: a password without three of the four classes, or with the word admin."""
+    password = parameters["Password"]
+    classes = (string.ascii_lowercase, string.ascii_uppercase, string.digits, string.punctuation)
+    present = sum(bool(set(password) & set(each)) for each in classes)
+    if present < 3 or "admin" in password.lower():
+        raise AwsError("InvalidParameterException", "The password does not meet the complexity requirements.")
+
+
+@aftermath("ds", "CreateMicrosoftAD")
+def created(cloud: Cloud, _: Parameters, answer: Mapping[str, Any]) -> None:
+    """Requested, Creating, and a long time later Active."""
+    directory = cloud.directories.find(answer["DirectoryId"])
+    directory.stage, directory.dns_ip_addrs = "Requested", []
+
+    def active() -> None:
+        cloud.directories.activate(directory)
+        cloud.happened(f"directory {directory.directory_id} is Active")
+
+    cloud.clock.call_later(CREATING, lambda: setattr(directory, "stage", "Creating"))
+    cloud.clock.call_later(cloud.takes.directory, active)
+
+
+@aftermath("iam", "CreateRole")
+def role_made(cloud: Cloud, parameters: Parameters, _: Mapping[str, Any]) -> None:
+    """RDS will not be able to assume it at once."""
+    cloud.roles_made[parameters["RoleName"]] = cloud.clock.now

@@ -1,0 +1,115 @@
+"""The Lambda functions of the template, run in this process by their real handlers."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aurora_kerberos.aws
+import aurora_kerberos.step
+from local.aws import calling
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+ROOT = Path(__file__).parent.parent
+
+_one_at_a_time = threading.Lock()  # os.environ belongs to the whole process
+_handlers: dict[str, Callable[[Any, object], Any]] = {}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells a handler about its invocation."""
+
+    function_name: str
+    invoked_function_arn: str
+    memory_limit_in_mb: int = 256
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds; the local run has no time-outs."""
+        return 30_000
+
+
+class Functions:
+    """The deployed functions, and what they have logged."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._deployed: dict[str, tuple[str, Path, bool]] = {}
+        self._log = io.StringIO()
+        aurora_kerberos.aws.client.cache_clear()
+        for handler in aurora_kerberos.step.logger.handlers:
+            handler.setStream(self._log)  # type: ignore[attr-defined]  # Powertools logs to a stream
+
+    def add(self, name: str, logical_id: str, folder: str, in_vpc: bool) -> None:
+        """A function of the template that has been deployed under `name`."""
+        self._deployed[name] = (logical_id, ROOT / folder, in_vpc)
+
+    def role(self, logical_id: str) -> str:
+        """The name of the role that a function runs with."""
+        name = next(name for name, (logical, _, _) in self._deployed.items() if logical == logical_id)
+        arn: str = self._cloud.client("lambda").get_function_configuration(FunctionName=name)["Role"]
+        return arn.rpartition("/")[2]
+
+    def logs(self) -> str:
+        """All that the functions have written."""
+        return self._log.getvalue()
+
+    def invoke(self, name: str, payload: bytes | str) -> tuple[bool, bytes]:
+        """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
+        logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
+        described = self._cloud.client("lambda").get_function_configuration(FunctionName=name)
+        if in_vpc:
+            self._cloud.databases.start()
+        with _one_at_a_time, redirect_stdout(self._log):
+            before = dict(os.environ)
+            os.environ.update(described["Environment"]["Variables"])
+            os.environ.update(self._cloud.environment(), AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
+            calling.function = logical_id
+            try:
+                handler = _handlers.get(logical_id) or _handlers.setdefault(logical_id, load(folder))
+                event = json.loads(payload or "{}")
+                answer = handler(event, Context(described["FunctionName"], described["FunctionArn"]))
+                return False, json.dumps(answer).encode()
+            except Exception as error:  # noqa: BLE001  whatever a handler raises, Lambda reports
+                return True, json.dumps(reported(error)).encode()
+            finally:
+                calling.function = ""
+                os.environ.clear()
+                os.environ.update(before)
+
+
+def load(folder: Path) -> Callable[[Any, object], Any]:
+    """The handler of the function in `folder`, under a module name of its own."""
+    name = f"functions_{folder.name}"
+    spec = importlib.util.spec_from_file_location(name, folder / "app.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder} holds no app.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    handler: Callable[[Any, object], Any] = module.handler
+    return handler
+
+
+def reported(error: Exception) -> Mapping[str, Any]:
+    """An exception as Lambda hands it on: Step Functions takes `errorType` as the error's name."""
+    return {
+        "errorMessage": str(error),
+        "errorType": type(error).__name__,
+        "requestId": str(uuid.uuid4()),
+        "stackTrace": traceback.format_tb(error.__traceback__),
+    }

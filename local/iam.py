@@ -1,0 +1,154 @@
+"""IAM as the local run has it: a function may call what the policies of its own role in `template.yaml` allow.
+
+Only what those policies use is understood; anything else is an error of the local run, never a silent allow.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from moto.iam.models import iam_backends
+
+from local.faults import AwsError
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+Parameters = Mapping[str, Any]
+
+NONE = "*"  # the operation has no resource level
+
+
+def _rds(kind: str, name: str) -> Callable[[Cloud, Parameters], str]:
+    def resource(cloud: Cloud, parameters: Parameters) -> str:
+        value = str(parameters.get(name, "*"))
+        return value if value.startswith("arn:") else cloud.arn("rds", f"{kind}:{value}")
+
+    return resource
+
+
+def _named(service: str, prefix: str, name: str, region: bool = True) -> Callable[[Cloud, Parameters], str]:
+    return lambda cloud, parameters: cloud.arn(service, f"{prefix}{parameters[name]}", region)
+
+
+def _secret(cloud: Cloud, parameters: Parameters) -> str:
+    """A secret's ARN ends with six random characters; a name stands for the secret it finds."""
+    value = str(parameters.get("SecretId") or parameters["Name"])
+    return value if value.startswith("arn:") else cloud.arn("secretsmanager", f"secret:{value}-AbCdEf")
+
+
+def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
+    return NONE
+
+
+# "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
+RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
+    "ds:CreateMicrosoftAD": _none,
+    "ds:DescribeDirectories": _none,
+    "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
+    "ec2:DescribeSubnets": _none,
+    "iam:AttachRolePolicy": _named("iam", "role/", "RoleName", region=False),
+    "iam:CreateRole": _named("iam", "role/", "RoleName", region=False),
+    "iam:GetRole": _named("iam", "role/", "RoleName", region=False),
+    "iam:ListAttachedRolePolicies": _named("iam", "role/", "RoleName", region=False),
+    "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
+    "rds:DescribeDBClusters": _rds("cluster", "DBClusterIdentifier"),
+    "rds:DescribeDBInstances": _rds("db", "DBInstanceIdentifier"),
+    "rds:DescribeEvents": _none,
+    "rds:ModifyDBCluster": _rds("cluster", "DBClusterIdentifier"),
+    "rds:RebootDBInstance": _rds("db", "DBInstanceIdentifier"),
+    "rds:RemoveTagsFromResource": _rds("cluster", "ResourceName"),
+    "secretsmanager:CreateSecret": _secret,
+    "secretsmanager:GetSecretValue": _secret,
+    "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
+    "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
+    "sts:GetCallerIdentity": _none,
+}
+UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
+
+# Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
+TAGGING = {
+    "iam:CreateRole": ("Tags", "iam:TagRole"),
+    "secretsmanager:CreateSecret": ("Tags", "secretsmanager:TagResource"),
+    "ds:CreateMicrosoftAD": ("Tags", "ds:AddTagsToResource"),
+}
+
+
+def authorize(cloud: Cloud, function: str, service: str, operation: str, parameters: Parameters) -> None:
+    """Refuse the call, as AWS does, when the function's role does not allow it.
+
+    Raises:
+        AwsError: AccessDenied (or the service's own code for it).
+        KeyError: the operation is not in `RESOURCES` yet.
+    """
+    statements = list(policies(cloud, function))
+    for action, resource, context in required(cloud, service, operation, parameters):
+        if action not in UNAUTHORIZED and not allows(statements, action, resource, context):
+            code = "AccessDeniedException" if service in {"ds", "secretsmanager", "ssm", "dynamodb"} else "AccessDenied"
+            raise AwsError(
+                code, f"User: {function} is not authorized to perform: {action} on resource: {resource}", status=403
+            )
+
+
+def required(
+    cloud: Cloud, service: str, operation: str, parameters: Parameters
+) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """All (action, resource, context keys) that AWS checks for one call."""
+    call = f"{service}:{operation}"
+    resource = RESOURCES[call](cloud, parameters)
+    context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
+    yield call, resource, context
+    name, action = TAGGING.get(call, ("", ""))
+    if name in parameters:
+        yield action, resource, {}
+    if "DomainIAMRoleName" in parameters:
+        role = cloud.arn("iam", f"role/{parameters['DomainIAMRoleName']}", region=False)
+        yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
+
+
+def policies(cloud: Cloud, function: str) -> Iterator[Mapping[str, Any]]:
+    """The statements of the inline policies of a function's role, as deployed."""
+    role = iam_backends[cloud.account]["aws"].get_role(cloud.functions.role(function))
+    for document in role.policies.values():
+        yield from listed(json.loads(document)["Statement"] if isinstance(document, str) else document["Statement"])
+
+
+def allows(
+    statements: list[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, str] | None = None
+) -> bool:
+    """Whether the statements allow an action on a resource under the context keys; a Deny wins."""
+    effects = {
+        statement["Effect"]
+        for statement in statements
+        if any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["Action"]))
+        and any(matches(pattern, resource) for pattern in listed(statement["Resource"]))
+        and conditions_hold(statement.get("Condition", {}), context or {})
+    }
+    return effects == {"Allow"}
+
+
+def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
+    """Whether all conditions of a statement hold.
+
+    Raises:
+        ValueError: an operator that is not modelled here.
+    """
+    for operator, keys in conditions.items():
+        if operator not in {"StringEquals", "ArnEquals"}:
+            raise ValueError(f"The local IAM does not know the condition operator {operator}.")
+        if any(context.get(key) not in listed(wanted) for key, wanted in keys.items()):
+            return False
+    return True
+
+
+def matches(pattern: str, value: str) -> bool:
+    """IAM's wildcards: only `*` and `?` are special."""
+    return fnmatch.fnmatchcase(value, pattern.replace("[", "[[]"))
+
+
+def listed(value: Any) -> list[Any]:
+    """IAM writes one thing where it means a list of one."""
+    return value if isinstance(value, list) else [value]

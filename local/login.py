@@ -1,0 +1,80 @@
+"""A person's Kerberos login to a cluster of the local cloud, from this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+CONF = """\
+[libdefaults]
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+[domain_realm]
+  .rds.amazonaws.com = {realm}
+"""
+
+
+@dataclass(frozen=True)
+class Login:
+    """What came of a login: the row of `pg_stat_gssapi`, or the error."""
+
+    cluster: str
+    principal: str
+    ok: bool
+    gss_authenticated: bool = False
+    encrypted: bool = False
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The login in the result of a rehearsal."""
+        return asdict(self)
+
+
+def login(cloud: Cloud, cluster: str, principal: str) -> Login:
+    """Take a ticket for the principal with a key of the KDC, and log in with it as the role of the same name."""
+    name, _, realm = principal.rpartition("@")
+    try:
+        kdc = cloud.directories.realm(realm.lower())
+    except LookupError as error:
+        return Login(cluster, principal, ok=False, error=str(error))
+    described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / name for name in ("krb5.conf", "keytab", "ccache")}
+        files["krb5.conf"].write_text(CONF.format(realm=realm))
+        if not kdc.has_principal(name):
+            return Login(cluster, principal, ok=False, error=f"{principal} is not a user of the directory.")
+        kdc.keytab(files["keytab"], name)
+        os.environ.update(
+            cloud.environment(),
+            KRB5_CLIENT_KTNAME=f"FILE:{files['keytab']}",
+            KRB5CCNAME=f"FILE:{files['ccache']}",
+        )
+        os.environ["KRB5_CONFIG"] += f":{files['krb5.conf']}"
+        try:
+            connection = psycopg2.connect(
+                host=described["Endpoint"], port=described["Port"], dbname="postgres", user=principal, sslmode="require"
+            )
+        except psycopg2.OperationalError as error:
+            return Login(cluster, principal, ok=False, error=" ".join(str(error).split()))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+    with connection, connection.cursor() as session:
+        session.execute(
+            "SELECT gss_authenticated, principal, encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
+        )
+        authenticated, shown, encrypted = session.fetchone() or (False, "", False)
+    connection.close()
+    return Login(cluster, shown, ok=True, gss_authenticated=authenticated, encrypted=encrypted)

@@ -1,0 +1,227 @@
+"""Every change to moto's insides, and why. moto is pinned exactly because of this file.
+
+`install` is called once per process; the functions it puts in place ask `current()` for the cloud of the moment, and
+moto behaves as ever when there is none.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from jsonata import Jsonata
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.events.models import Rule
+from moto.rds.models import MasterUserSecret
+from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state import state as asl_state
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.jsonata import jsonata as asl_jsonata
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+_clouds: list[Cloud] = []
+
+
+def current() -> Cloud | None:
+    """The cloud that is running in this process, if any."""
+    return _clouds[-1] if _clouds else None
+
+
+def enter(cloud: Cloud) -> None:
+    """Make `cloud` the current one."""
+    install()
+    _clouds.append(cloud)
+
+
+def leave() -> None:
+    """The current cloud is over."""
+    _clouds.pop()
+
+
+def running() -> Cloud:
+    """The current cloud; to be called only while there is one."""
+    return _clouds[-1]
+
+
+def install() -> None:
+    """Put all patches in place; a second call does nothing."""
+    if getattr(install, "done", False):
+        return
+    _waits()
+    _executions()
+    _jsonata()
+    _state_machines_of_cloudformation()
+    LambdaSimpleBackend.invoke = _invoke
+    MasterUserSecret._generate_secret_string = _master_secret
+    Rule.send_to_targets = _send_to_targets(Rule.send_to_targets)
+    # A failing execution is no trouble of the interpreter; the history tells it.
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+    install.done = True  # type: ignore[attr-defined]  # a function remembers that it has run
+
+
+def _waits() -> None:
+    """Waits and retries pass virtual time, and state entries and history bear it."""
+
+    def wait(self: Any, env: Any, wait_seconds: int) -> None:  # noqa: ARG001  moto's signature
+        running().waiting(_execution(env), _state(env), wait_seconds)
+        running().clock.sleep(wait_seconds)
+
+    evaluate = retrier_decl.RetrierDecl._eval_body
+
+    def retry(self: Any, env: Any) -> None:
+        def sleep(seconds: float) -> None:
+            running().retrying(_execution(env), _state(env), seconds)
+            running().clock.sleep(seconds)
+
+        # The interpreter calls time.sleep: the module's `time` is ours while this retrier is evaluated.
+        retrier_decl.time = SimpleNamespace(sleep=sleep)
+        evaluate(self, env)
+
+    WaitFunction._wait_interval = wait
+    retrier_decl.RetrierDecl._eval_body = retry
+
+    class VirtualNow(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]  # not of this class
+            return running().clock.time() if _clouds else datetime.datetime.now(tz)
+
+    asl_state.datetime = SimpleNamespace(datetime=VirtualNow, timezone=datetime.timezone)
+    EventManager._get_current_timestamp = staticmethod(lambda: VirtualNow.now(datetime.UTC))
+
+
+def _execution(env: Any) -> str:
+    return str(env.states.context_object.context_object_data["Execution"]["Name"])
+
+
+def _state(env: Any) -> str:
+    return str(env.states.context_object.context_object_data["State"]["Name"])
+
+
+def _executions() -> None:
+    """The clock counts running executions, and every event of a history is told as it happens."""
+    start, logic, environment = (
+        ExecutionWorker.start,
+        ExecutionWorker._execution_logic,
+        ExecutionWorker._get_evaluation_environment,
+    )
+
+    def counted_start(self: Any) -> None:
+        running().clock.join()
+        start(self)
+
+    def counted_logic(self: Any) -> None:
+        cloud = running()
+        try:
+            logic(self)
+        finally:
+            cloud.clock.leave()
+
+    def named_environment(self: Any) -> Any:
+        env = environment(self)
+        env.event_manager.execution = self._evaluation_details.execution_details.name
+        return env
+
+    publish = EventManager._publish_history_event
+
+    def told(self: Any, **details: Any) -> None:
+        publish(self, **details)
+        running().history_event(self.execution, self._history_event_list[-1])
+
+    ExecutionWorker.start = counted_start
+    ExecutionWorker._execution_logic = counted_logic
+    ExecutionWorker._get_evaluation_environment = named_environment
+    EventManager._publish_history_event = told
+
+
+def _jsonata() -> None:
+    """jsonata-python in place of a JVM; an expression that yields nothing is an error, as in AWS.
+
+    moto writes the variables into the expression as source text and forgets to escape strings.
+    """
+
+    def evaluate(expression: str) -> Any:
+        try:
+            result = Jsonata(expression).evaluate(None)
+        except Exception as error:
+            raise asl_jsonata.JSONataException("UNKNOWN", str(error)) from error
+        if result is None:
+            raise asl_jsonata.JSONataException("UNKNOWN", "The JSONata expression returned nothing (undefined).")
+        return json.loads(json.dumps(result))
+
+    def declarations(bindings: dict[str, Any]) -> str:
+        return "".join(f"{name}:={to_json_str(value, separators=(',', ':'))};" for name, value in bindings.items())
+
+    asl_jsonata._eval_jsonata = evaluate
+    # Its users have imported the function by name.
+    import sys  # noqa: PLC0415  only here
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "encode_jsonata_variable_declarations", None) is not None:
+            module.encode_jsonata_variable_declarations = declarations  # type: ignore[attr-defined]  # any module
+
+
+def _state_machines_of_cloudformation() -> None:
+    """CloudFormation's state machines go to the backend that interprets them, with their substitutions."""
+
+    def create(
+        cls: Any,  # noqa: ARG001  a class method of moto's
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+        **_: Any,
+    ) -> Any:
+        properties = cloudformation_json["Properties"]
+        definition = properties["DefinitionString"]
+        for name, value in properties.get("DefinitionSubstitutions", {}).items():
+            definition = definition.replace(f"${{{name}}}", value)
+        return stepfunctions_parser_backends[account_id][region_name].create_state_machine(
+            name=properties.get("StateMachineName", resource_name),
+            definition=definition,
+            roleArn=properties["RoleArn"],
+            sm_type=properties.get("StateMachineType"),
+        )
+
+    StateMachine.create_from_cloudformation_json = classmethod(create)
+
+
+def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:  # noqa: ARG001  a method of moto's
+    """A Lambda function runs in this process: its real handler with its own environment."""
+    _qualifier, body, _headers, response_headers = arguments
+    failed, payload = running().functions.invoke(function_name, body)
+    if failed:
+        response_headers["x-amz-function-error"] = "Unhandled"
+    return payload
+
+
+def _master_secret(self: Any) -> str:
+    """RDS's own secret holds the cluster's master user and a password nobody knows; moto's is the same for all."""
+    return json.dumps({"username": self.resource.master_username, "password": secrets.token_urlsafe(24)})
+
+
+def _send_to_targets(original: Callable[..., None]) -> Callable[..., None]:
+    """EventBridge starts executions, and a disabled rule delivers nothing."""
+
+    def send(self: Any, original_event: Any, transform_input: bool = True) -> None:
+        if self.state != "ENABLED":
+            return
+        machines = [target for target in self.targets if ":states:" in target["Arn"]]
+        if not machines:
+            original(self, original_event, transform_input)
+        elif self.event_pattern.matches_event(original_event):
+            for target in machines:
+                running().start_execution(target["Arn"], original_event)
+
+    return send

@@ -1,0 +1,533 @@
+"""A scenario: the cloud at the start, what happens, and what must be true at the end.
+
+The demo, the workflow tests and a user's own rehearsal all run scenarios. `python -m local schema` prints the format,
+made from these models.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from botocore.exceptions import ClientError
+from moto.ds.models import ds_backends
+from moto.rds.models import DomainMembership
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from aurora_kerberos.service_role import trust_policy
+from local import rds
+from local.clock import BEGINNING
+from local.cloud import Cloud, Takes
+from local.executions import Execution
+from local.faults import Fault
+from local.login import Login, login
+from local.moments import Listener, Moment
+
+MASTER = "postgres"
+MASTER_PASSWORD = "Not-In-Any-Log-7"  # noqa: S105  of the local run's databases alone
+REGISTRY_KEYS = ("outcome", "error", "message", "remedy")
+
+
+class Part(BaseModel):
+    """A part of a scenario; unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Membership(Part):
+    """A domain membership that is there at the start."""
+
+    directory: str = Field(description="DNS name or id of the directory.")
+    status: str = "kerberos-enabled"
+    role: str = "aurora-kerberos-directory-access"
+
+
+class Cluster(Part):
+    """An Aurora cluster that is there at the start, with a real PostgreSQL behind it."""
+
+    id: str
+    engine: str = "aurora-postgresql"
+    version: str = "16.4"
+    status: str = Field("available", description="As RDS words it.")
+    becomes_available: int | None = Field(None, description="Virtual seconds until the status is `available`.")
+    vpc: bool = True
+    instances: list[str] | None = Field(None, description="The first is the writer; two when not said.")
+    instance_status: dict[str, str] = Field(default_factory=dict, description="Of those that are not `available`.")
+    tags: dict[str, str] = Field(default_factory=dict)
+    master_secret: str = Field("managed", description="`managed` by RDS, the name of a secret to make, or `none`.")
+    sql: list[str] = Field(default_factory=list, description="Statements run long before, by the superuser.")
+    reachable: bool = Field(True, description="Whether the functions can reach the database.")
+    failing_joins: int = Field(0, description="How many attempts to join a domain fail.")
+    membership: Membership | None = None
+
+
+class Directory(Part):
+    """An AWS Managed Microsoft AD that is there at the start, with a real KDC behind it."""
+
+    dns_name: str
+    stage: str = "Active"
+    type: str = "MicrosoftAD"
+    users: list[str] = Field(default_factory=list)
+
+
+class Role(Part):
+    """An IAM role that is there at the start."""
+
+    trusts: list[str] | None = Field(None, description="Service principals; those of the guide when not said.")
+    policy: bool = Field(True, description="Whether AmazonRDSDirectoryServiceAccess is attached.")
+
+
+class AtStart(Part):
+    """The account before anything happens."""
+
+    clusters: list[Cluster] = Field(default_factory=list)
+    directories: list[Directory] = Field(default_factory=list)
+    roles: dict[str, Role] = Field(default_factory=dict)
+    secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
+    keytabs: dict[str, str] = Field(default_factory=dict, description="Secret name → principal whose keytab it holds.")
+    faults: list[Fault] = Field(default_factory=list)
+
+
+class Tag(Part):
+    """Somebody tags a cluster; EventBridge hears of it."""
+
+    tag: str = Field(description="The cluster.")
+    with_: Annotated[dict[str, str], Field(alias="with")]
+
+
+class Untag(Part):
+    """Somebody takes tags off a cluster."""
+
+    untag: str = Field(description="The cluster.")
+    keys: list[str]
+
+
+class Start(Part):
+    """Somebody starts an execution with this input."""
+
+    start: dict[str, Any]
+
+
+class StartFile(Part):
+    """Somebody starts an execution with the input in a JSON file, named relative to the scenario's."""
+
+    start_file: str
+
+
+class Users(Part):
+    """An administrator creates users in a directory (step 4 of the guide)."""
+
+    create_users: list[str]
+    directory: str
+
+
+class StoreKeytab(Part):
+    """An administrator stores the keytab of a principal in a secret."""
+
+    store_keytab: str = Field(description="Name of the secret.")
+    principal: str
+
+
+class Wait(Part):
+    """Time passes: virtual seconds, or `quiet` for until nothing happens any more."""
+
+    wait: int | Literal["quiet"]
+
+
+Happening = Tag | Untag | Start | StartFile | Users | StoreKeytab | Wait
+
+
+class ExpectedExecution(Part):
+    """What must be true of an execution; texts need only be contained."""
+
+    status: str = "SUCCEEDED"
+    error: str = ""
+    message: str = ""
+    remedy: str = ""
+    steps: list[str] | None = Field(None, description="The steps visited, in order.")
+    waits: list[int] | None = Field(None, description="The seconds of all waits, in order.")
+    retries: int | None = Field(None, description="How many failed tasks were tried again.")
+
+
+class ExpectedLogin(Part):
+    """A person logs in with a Kerberos ticket, or is refused with this text."""
+
+    cluster: str
+    principal: str
+    refused: str = ""
+
+
+class Expected(Part):
+    """What must be true at the end."""
+
+    executions: list[ExpectedExecution] = Field(default_factory=list)
+    registry: dict[str, dict[str, str]] = Field(default_factory=dict, description="Cluster → fields; contained.")
+    tags: dict[str, dict[str, str | None]] = Field(default_factory=dict, description="Cluster → tags; null: absent.")
+    memberships: dict[str, str] = Field(default_factory=dict, description="Cluster → status, of all its instances too.")
+    logins: list[ExpectedLogin] = Field(default_factory=list)
+    notifications: list[str] | None = Field(None, description="Texts contained in the notifications, in order.")
+    unchanged: bool = Field(False, description="Nothing was changed in AWS but the record of the outcome.")
+    calls: dict[str, int] = Field(default_factory=dict, description="`rds:ModifyDBCluster` → how often it succeeded.")
+
+
+class Scenario(Part):
+    """A scenario file."""
+
+    scenario: str = Field(description="Its name: one line.")
+    about: str = Field("", description="What it shows.")
+    settings: dict[str, str] = Field(default_factory=dict, description="Parameters of the stack.")
+    takes: Takes = Field(default_factory=Takes)
+    cloud: AtStart = Field(default_factory=AtStart)
+    happens: list[Happening]
+    expect: Expected
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that had to be true, and what was."""
+
+    check: str
+    passed: bool
+    got: str
+
+
+@dataclass
+class Result:
+    """What came of a scenario."""
+
+    scenario: Scenario
+    checks: list[Check]
+    executions: list[Execution]
+    logins: list[Login]
+    moments: list[Moment]
+    calls: list[str]
+    logs: str
+    virtual_seconds: float
+    real_seconds: float
+    changes: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is true that must be."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON, for `--json` and the report."""
+        return {
+            "scenario": self.scenario.scenario,
+            "passed": self.passed,
+            "checks": [vars(check) for check in self.checks],
+            "executions": [execution.as_dict() for execution in self.executions],
+            "logins": [each.as_dict() for each in self.logins],
+            "calls": self.calls,
+            "changes": self.changes,
+            "virtual_seconds": self.virtual_seconds,
+            "real_seconds": round(self.real_seconds, 3),
+        }
+
+
+def read(path: Path) -> Scenario:
+    """The scenario in a YAML file; `start_file` is resolved.
+
+    Raises:
+        pydantic.ValidationError: it does not have the documented form.
+    """
+    scenario = TypeAdapter(Scenario).validate_python(yaml.safe_load(path.read_text()))
+    happens = [
+        Start(start=json.loads((path.parent / each.start_file).read_text())) if isinstance(each, StartFile) else each
+        for each in scenario.happens
+    ]
+    return scenario.model_copy(update={"happens": happens})
+
+
+def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
+    """Run a scenario in a cloud of its own."""
+    began = time.monotonic()
+    with Cloud(scenario.settings, scenario.takes, scenario.cloud.faults, listener) as cloud:
+        prepare(cloud, scenario.cloud)
+        impossible = happen_all(cloud, scenario.happens)
+        cloud.run()
+        logins = [login(cloud, each.cluster, each.principal) for each in scenario.expect.logins]
+        return Result(
+            scenario=scenario,
+            checks=[*impossible, *checks(cloud, scenario.expect, logins)],
+            executions=list(cloud.executions.values()),
+            logins=logins,
+            moments=cloud.moments,
+            calls=[f"{call.function} {call.name} {call.error}".rstrip() for call in cloud.calls if call.function],
+            changes=changes(cloud),
+            logs=cloud.functions.logs(),
+            virtual_seconds=cloud.clock.now,
+            real_seconds=time.monotonic() - began,
+        )
+
+
+# --- the cloud at the start -------------------------------------------------------------------------------------------
+
+
+def prepare(cloud: Cloud, start: AtStart) -> None:
+    """Make what is there at the start."""
+    for directory in start.directories:
+        add_directory(cloud, directory)
+    for cluster in start.clusters:
+        add_cluster(cloud, cluster)
+    for name, role in start.roles.items():
+        add_role(cloud, name, role)
+    for name, content in start.secrets.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        cloud.client("secretsmanager").create_secret(Name=name, SecretString=text)
+    for name, content in start.parameters.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        cloud.client("ssm").put_parameter(Name=name, Type="String", Value=text)
+    for name, principal in start.keytabs.items():
+        store_keytab(cloud, name, principal)
+    cloud.roles_made.clear()
+    cloud.clock.run(until=0)
+    cloud.calls.clear()
+
+
+def add_directory(cloud: Cloud, directory: Directory) -> None:
+    """A directory that was made long ago."""
+    backend = ds_backends[cloud.account][cloud.region]
+    made = backend.create_microsoft_ad(
+        region=cloud.region,
+        name=directory.dns_name,
+        short_name="",
+        password=MASTER_PASSWORD,
+        description="",
+        vpc_settings={"VpcId": cloud.vpc, "SubnetIds": cloud.subnets[:2]},
+        edition="Standard",
+        tags=[],
+    )
+    found = cloud.directories.all()[made]
+    if directory.stage == "Active" and directory.type == "MicrosoftAD":
+        cloud.directories.activate(found)
+        create_users(cloud, directory.dns_name, directory.users)
+    found.stage, found.directory_type = directory.stage, directory.type
+
+
+def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
+    """A cluster that was made long ago, with its instances and its PostgreSQL."""
+    client = cloud.client("rds")
+    managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
+    password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
+    group = cloud.client("ec2").create_security_group(
+        GroupName=f"{cluster.id}-database", Description="database", VpcId=cloud.vpc
+    )["GroupId"]
+    client.create_db_cluster(
+        DBClusterIdentifier=cluster.id,
+        Engine=cluster.engine,
+        EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
+        MasterUsername=MASTER,
+        VpcSecurityGroupIds=[group],
+        Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
+        **password,
+    )
+    made = rds.cluster_of(cloud, cluster.id)
+    made.created = made.cluster_create_time = BEGINNING.replace(tzinfo=None).replace(year=2025)
+    for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
+        client.create_db_instance(
+            DBInstanceIdentifier=name,
+            DBClusterIdentifier=cluster.id,
+            Engine=cluster.engine,
+            DBInstanceClass="db.r6g.large",
+        )
+        instance = rds.backend(cloud).databases[name]
+        instance.instance_create_time = made.created
+        instance.status = cluster.instance_status.get(name, "available")
+    if not cluster.vpc:
+        made.db_subnet_group_name, made.vpc_security_group_ids = None, []
+    made.status = cluster.status
+    if cluster.becomes_available is not None:
+        cloud.clock.call_later(cluster.becomes_available, lambda: setattr(made, "status", "available"))
+    cloud.failing_joins[cluster.id] = cluster.failing_joins
+    add_master_secret(cloud, cluster, made)
+    if cluster.membership:
+        add_membership(cloud, cluster.membership, made)
+
+
+def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
+    """The master user's secret, and the database that knows the same password."""
+    password = MASTER_PASSWORD
+    if cluster.master_secret == "managed":  # noqa: S105  a word of the scenario format
+        secret = cloud.client("secretsmanager").get_secret_value(SecretId=made.master_user_secret.secret_arn)
+        password = json.loads(secret["SecretString"])["password"]
+    elif cluster.master_secret != "none":  # noqa: S105  a word of the scenario format
+        cloud.client("secretsmanager").create_secret(
+            Name=cluster.master_secret, SecretString=json.dumps({"username": MASTER, "password": password})
+        )
+    made.port = cloud.databases.add(cluster.id, MASTER, password, cluster.sql)
+    if not cluster.reachable:
+        made.port = 9  # nobody listens there
+
+
+def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
+    """The cluster joined, or tried to, long ago."""
+    directory = cloud.directories.find(membership.directory).directory_id
+    for member in rds.members(cloud, made):
+        member.domain_memberships = [DomainMembership(directory, membership.role)]
+    rds.set_status(cloud, made, membership.status)
+    if membership.status == "kerberos-enabled":
+        cloud.databases.join(made.resource_id, made.endpoint, cloud.directories.realm(directory))
+        cloud.databases.restart(made.resource_id)
+
+
+def add_role(cloud: Cloud, name: str, role: Role) -> None:
+    """A role that was made long ago."""
+    iam = cloud.client("iam")
+    policy = json.loads(trust_policy(cloud.region))
+    if role.trusts is not None:
+        policy["Statement"][0]["Principal"]["Service"] = role.trusts
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(policy))
+    if role.policy:
+        arn = "arn:aws:iam::aws:policy/service-role/AmazonRDSDirectoryServiceAccess"
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+
+
+def create_users(cloud: Cloud, directory: str, users: list[str]) -> None:
+    """Users of a directory are principals of its KDC."""
+    for user in users:
+        cloud.directories.realm(directory).add_principal(user)
+
+
+def store_keytab(cloud: Cloud, secret: str, principal: str) -> None:
+    """A principal's keytab as `verify_login` wants it in a secret."""
+    name, _, realm = principal.rpartition("@")
+    path = cloud.databases.folder / f"{name}.keytab"
+    cloud.directories.realm(realm.lower()).keytab(path, name)
+    content = json.dumps({"keytab": base64.b64encode(path.read_bytes()).decode()})
+    path.unlink()
+    cloud.client("secretsmanager").create_secret(Name=secret, SecretString=content)
+
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+def happen_all(cloud: Cloud, happenings: list[Happening]) -> list[Check]:
+    """Let one thing happen after the other; a failed check for the first that could not, and the rest left out."""
+    for happening in happenings:
+        try:
+            happen(cloud, happening)
+        except (LookupError, RuntimeError, ClientError) as error:
+            return [Check(f"what happens can happen: {happening!r}", passed=False, got=str(error))]
+    return []
+
+
+def happen(cloud: Cloud, happening: Happening) -> None:
+    """Let one thing happen now."""
+    match happening:
+        case Tag():
+            cloud.happened(f"somebody tags {happening.tag} {happening.with_}")
+            cloud.client("rds").add_tags_to_resource(
+                ResourceName=cloud.cluster_arn(happening.tag),
+                Tags=[{"Key": key, "Value": value} for key, value in happening.with_.items()],
+            )
+        case Untag():
+            cloud.happened(f"somebody takes {', '.join(happening.keys)} off {happening.untag}")
+            cloud.client("rds").remove_tags_from_resource(
+                ResourceName=cloud.cluster_arn(happening.untag), TagKeys=happening.keys
+            )
+        case Start():
+            cloud.start(happening.start)
+        case Users():
+            cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
+            create_users(cloud, happening.directory, happening.create_users)
+        case StoreKeytab():
+            store_keytab(cloud, happening.store_keytab, happening.principal)
+            cloud.happened(f"an administrator stores the keytab of {happening.principal}")
+        case Wait():
+            cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
+
+
+# --- what must be true ------------------------------------------------------------------------------------------------
+
+
+def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Check]:
+    """All that must be true, one by one."""
+    executions = list(cloud.executions.values())
+    if expect.executions or not executions:
+        yield same("number of executions", len(expect.executions), len(executions))
+    for expected, execution in zip(expect.executions, executions, strict=False):
+        yield from check_execution(expected, execution)
+    for cluster, fields in expect.registry.items():
+        item = registry_item(cloud, cluster)
+        yield from (
+            contains(f"registry of {cluster}: {name}", text, item.get(name, "")) for name, text in fields.items()
+        )
+    for cluster, tags in expect.tags.items():
+        found = {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
+        yield from (same(f"tag {key} of {cluster}", value, found.get(key)) for key, value in tags.items())
+    for cluster, status in expect.memberships.items():
+        everyone = rds.members(cloud, rds.cluster_of(cloud, cluster))
+        found_statuses = {member.domain_memberships[0].status for member in everyone if member.domain_memberships}
+        yield same(f"membership of {cluster} and its instances", status, " ".join(sorted(found_statuses)))
+    for wanted, done in zip(expect.logins, logins, strict=True):
+        yield check_login(wanted, done)
+    sent = [str(call.parameters["Message"]) for call in cloud.calls if call.name == "sns:Publish" and not call.error]
+    if expect.notifications is not None:
+        yield same("number of notifications", len(expect.notifications), len(sent))
+        yield from (contains("notification", text, got) for text, got in zip(expect.notifications, sent, strict=False))
+    if expect.unchanged:
+        yield same("changes made in AWS", [], changes(cloud))
+    for name, times in expect.calls.items():
+        count = sum(call.name == name and not call.error for call in cloud.calls if call.function)
+        yield same(f"successful calls of {name}", times, count)
+
+
+def check_execution(expected: ExpectedExecution, execution: Execution) -> Iterator[Check]:
+    """What must be true of one execution."""
+    name = execution.name
+    yield same(f"{name}: status", expected.status, execution.status)
+    yield same(f"{name}: error", expected.error, execution.error)
+    text = execution.cause or json.dumps(execution.output)
+    for part in filter(None, (expected.message, expected.remedy)):
+        yield contains(f"{name}: outcome", part, text)
+    if expected.steps is not None:
+        yield same(f"{name}: steps", expected.steps, execution.steps)
+    if expected.waits is not None:
+        yield same(f"{name}: waits", expected.waits, [int(seconds) for _, seconds in execution.waits])
+    if expected.retries is not None:
+        yield same(f"{name}: retries", expected.retries, len(execution.retries))
+
+
+def check_login(expected: ExpectedLogin, done: Login) -> Check:
+    """What must be true of one login."""
+    what = f"{expected.principal} logs in to {expected.cluster}"
+    if expected.refused:
+        return contains(f"{what}: refused", expected.refused, done.error)
+    passed = done.ok and done.gss_authenticated and done.principal == expected.principal
+    return Check(what, passed, done.error or f"as {done.principal}, encrypted: {done.encrypted}")
+
+
+def changes(cloud: Cloud) -> list[str]:
+    """The calls that changed something in AWS, but for the record of the outcome."""
+    return [
+        f"{call.function} {call.name}"
+        for call in cloud.calls
+        if call.function and call.changes and not call.error and call.function != "RecordOutcome"
+    ]
+
+
+def registry_item(cloud: Cloud, cluster: str) -> Mapping[str, str]:
+    """The registry's item of a cluster; empty when there is none."""
+    found = cloud.client("dynamodb").get_item(
+        TableName=cloud.outputs["Registry"], Key={"arn": {"S": cloud.cluster_arn(cluster)}}
+    )
+    return {name: value["S"] for name, value in found.get("Item", {}).items()}
+
+
+def same(what: str, expected: Any, got: Any) -> Check:
+    """The two must be equal."""
+    return Check(f"{what} is {expected!r}", expected == got, repr(got))
+
+
+def contains(what: str, part: str, text: str) -> Check:
+    """The text must contain the part."""
+    return Check(f"{what} says {part!r}", part in text, text)

@@ -1,0 +1,74 @@
+"""What the KDC and PostgreSQL of the local run have in common: a process that is ended by its handle."""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class ServerError(RuntimeError):
+    """A server did not start; the message ends with its last words."""
+
+
+class Server:
+    """A process that says when it is ready, on standard error."""
+
+    def __init__(
+        self, command: Sequence[str | Path], ready: str, environment: Mapping[str, str], user: str | None = None
+    ) -> None:
+        identity = {"user": user, "group": user_group(user), "extra_groups": []} if user else {}
+        self._last_words: collections.deque[str] = collections.deque(maxlen=20)
+        self._process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+            text=True,
+            **identity,  # type: ignore[call-overload]  # user, group and extra_groups, or none of them
+        )
+        atexit.register(self.stop)
+        for line in self._lines():
+            if ready in line:
+                break
+        else:
+            raise ServerError(f"{command[0]} did not start: {''.join(self._last_words)}")
+        # Somebody has to go on reading, or the server would wait for that.
+        threading.Thread(target=collections.deque, args=(self._lines(), 0), daemon=True).start()
+
+    def _lines(self) -> collections.abc.Iterator[str]:
+        for line in self._process.stderr or ():
+            self._last_words.append(line)
+            yield line
+
+    def stop(self) -> None:
+        """End it, and wait until it has ended; a second call does nothing."""
+        atexit.unregister(self.stop)
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def user_group(user: str) -> int:
+    """The group id of a user of this system."""
+    import pwd  # noqa: PLC0415  not on every system, and only needed by root
+
+    return pwd.getpwnam(user).pw_gid
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,100 @@
+"""Deploys the real `template.yaml` into moto: expanded by samtranslator, with the real state machine definition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from samtranslator.translator.managed_policy_translator import ManagedPolicyLoader
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+ROOT = Path(__file__).parent.parent
+STACK = "aurora-kerberos"
+UNKNOWN_TO_MOTO = {"AWS::SQS::QueuePolicy"}
+
+
+@cache
+def source() -> dict[str, Any]:
+    """`template.yaml` as written, intrinsic functions in their long form."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return parsed
+
+
+@cache
+def definition(uri: str = "statemachine/cluster.asl.yaml") -> dict[str, Any]:
+    """A state machine's definition as written."""
+    parsed: dict[str, Any] = yaml.safe_load((ROOT / uri).read_text())
+    return parsed
+
+
+def functions() -> dict[str, Mapping[str, Any]]:
+    """The properties of the template's functions by logical id."""
+    return {
+        name: resource["Properties"]
+        for name, resource in source()["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+@cache
+def expanded() -> str:
+    """The template as plain CloudFormation, as JSON.
+
+    Code and definitions are put in line, for there is no bucket; what moto cannot make is left out.
+    """
+    template = json.loads(json.dumps(source()))
+    resources = template["Resources"]
+    for name, resource in list(resources.items()):
+        properties = resource["Properties"]
+        if resource["Type"] == "AWS::Serverless::Function":
+            properties["InlineCode"] = f"# {properties.pop('CodeUri')}"
+            properties.pop("Layers", None)
+        elif resource["Type"] == "AWS::Serverless::StateMachine":
+            properties["Definition"] = definition(properties.pop("DefinitionUri"))
+        elif resource["Type"] == "AWS::Serverless::LayerVersion":
+            del resources[name]
+    template["Globals"]["Function"].pop("Layers")
+    plain = transform(template, {}, _ManagedPolicies())
+    plain["Resources"] = {
+        name: resource for name, resource in plain["Resources"].items() if resource["Type"] not in UNKNOWN_TO_MOTO
+    }
+    return json.dumps(plain)
+
+
+class _ManagedPolicies(ManagedPolicyLoader):  # type: ignore[misc]  # samtranslator is not typed here
+    """No call to IAM: the template names its managed policies in full."""
+
+    def __init__(self) -> None:
+        pass
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def deploy(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create the stack; its outputs."""
+    cloudformation = cloud.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=expanded(),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    described = functions()
+    for resource in cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]:
+        logical_id = resource.get("LogicalResourceId")  # moto does not know all of them
+        if logical_id in described:
+            properties = described[logical_id]
+            cloud.functions.add(
+                resource["PhysicalResourceId"], logical_id, properties["CodeUri"], "VpcConfig" in properties
+            )
+    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

@@ -1,0 +1,110 @@
+"""The contract between a step and the state machine: what is answered, how long is waited, when it is given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aurora_kerberos import aws
+from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, DatabaseUnreachable, StepTimedOut
+from aurora_kerberos.step import DAY, HOUR, Ready, Waiting, answer, step, wait_seconds, waited_seconds
+from botocore.exceptions import ClientError, EndpointConnectionError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_the_nth_wait_is_30_seconds_times_1_1_to_the_n_and_never_more_than_15_minutes() -> None:
+    assert [wait_seconds(poll) for poll in (0, 1, 2, 10, 35, 36, 500)] == [30, 33, 36, 78, 843, 900, 900]
+
+
+@given(st.integers(0, 300))
+def test_nobody_learns_later_than_30_seconds_and_a_tenth_of_the_time_waited(poll: int) -> None:
+    assert wait_seconds(poll) <= 30 + 0.1 * waited_seconds(poll) + poll  # each wait is rounded to whole seconds
+
+
+def test_a_step_that_knows_how_long_it_takes_is_asked_again_only_then() -> None:
+    assert [wait_seconds(poll, at_least=600) for poll in (0, 1, 2)] == [600, 33, 36]
+    assert wait_seconds(0, at_least=5) == 30
+    assert waited_seconds(2, at_least=600) == 633
+
+
+def test_a_week_in_a_maintenance_window_stays_far_from_the_limit_of_the_history() -> None:
+    polls = next(poll for poll in range(10_000) if waited_seconds(poll) >= 7 * DAY)
+    assert polls * 9 < 7_000  # nine history events a poll; the limit is 25,000
+
+
+def test_ready_carries_outputs_and_begins_the_counting_anew() -> None:
+    assert answer(Ready({"id": "d-1"}), polls=7, waiting_for="x") == {
+        "ready": True,
+        "reason": "",
+        "wait_seconds": 0,
+        "polls": 0,
+        "outputs": {"id": "d-1"},
+    }
+    assert answer(Ready())["outputs"] == {}
+
+
+def test_the_same_reason_is_waited_for_longer_each_time_and_another_reason_anew() -> None:
+    first = answer(Waiting("Directory d-1 is Creating"))
+    assert (first["ready"], first["wait_seconds"], first["polls"]) == (False, 30, 1)
+    third = answer(Waiting("Directory d-1 is Creating"), polls=2, waiting_for="Directory d-1 is Creating")
+    assert (third["wait_seconds"], third["polls"]) == (36, 3)
+    other = answer(Waiting("Directory d-1 is Updating"), polls=20, waiting_for="Directory d-1 is Creating")
+    assert (other["wait_seconds"], other["polls"]) == (30, 1)
+
+
+@given(st.integers(0, 200), st.integers(60, 10 * DAY))
+def test_waiting_ends_at_the_deadline(polls: int, deadline: int) -> None:
+    waiting = Waiting("x", deadline=deadline)
+    if waited_seconds(polls) < deadline:
+        assert answer(waiting, polls, "x")["ready"] is False
+    else:
+        with pytest.raises(StepTimedOut, match="x"):
+            answer(waiting, polls, "x")
+
+
+def test_past_the_deadline_the_step_s_own_error_is_raised() -> None:
+    refused = DatabaseUnreachable("No connection.", "Open the port.")
+    with pytest.raises(DatabaseUnreachable, match="Open the port"):
+        answer(Waiting("x", deadline=300, otherwise=refused), polls=50, waiting_for="x")
+
+
+def test_the_default_deadline_is_three_hours() -> None:
+    assert Waiting("x").deadline == 3 * HOUR
+
+
+def client_error(code: str, status: int = 400, message: str = "said") -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "ModifyDBCluster")
+
+
+@pytest.mark.parametrize(
+    ("error", "translated"),
+    [
+        (client_error("ThrottlingException"), AwsUnavailable),
+        (client_error("SomethingNew", 503), AwsUnavailable),
+        (client_error("SomethingNew", 429), AwsUnavailable),
+        (EndpointConnectionError(endpoint_url="https://rds"), AwsUnavailable),
+        (client_error("AccessDenied", 403), AccessDenied),
+        (client_error("StorageQuotaExceeded"), AwsRefused),
+    ],
+)
+def test_errors_of_aws_are_translated_in_one_place(error: Any, translated: type[Exception]) -> None:
+    @step
+    def handler(_: Any) -> Ready:
+        raise error
+
+    with pytest.raises(translated) as raised:
+        handler({}, None)
+    if isinstance(error, ClientError):
+        assert "ModifyDBCluster" in str(raised.value)
+        assert "said" in str(raised.value)
+
+
+def test_an_error_s_text_is_what_was_seen_and_what_to_do() -> None:
+    assert str(DatabaseUnreachable("No connection.", "Open the port.")) == "No connection.\nRemedy: Open the port."
+
+
+def test_the_code_of_what_is_no_answer_of_aws_is_empty() -> None:
+    assert aws.code(ValueError("x")) == ""
+    assert aws.code(client_error("X")) == "X"
