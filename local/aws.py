@@ -8,6 +8,7 @@ answer (or add to what moto answers).
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,11 @@ def _the_cloud_itself() -> Iterator[str]:
         calling.function = function
 
 
+def metadata(status: int) -> dict[str, Any]:
+    """What botocore adds to every answer."""
+    return {"HTTPStatusCode": status, "RequestId": str(uuid.uuid4()), "HTTPHeaders": {}, "RetryAttempts": 0}
+
+
 def _before_call(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
     cloud = current()
     if cloud is None:
@@ -110,11 +116,11 @@ def _before_call(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, di
             cloud.record(Call(function, service, operation, parameters, error.code))
             return SimpleNamespace(status_code=error.status), {
                 "Error": {"Code": error.code, "Message": error.message},
-                "ResponseMetadata": {"HTTPStatusCode": error.status},
+                "ResponseMetadata": metadata(error.status),
             }
     if answer is None:
         return None
-    return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+    return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": metadata(200)}
 
 
 def _after_call(http_response: Any, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:

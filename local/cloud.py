@@ -17,20 +17,19 @@ from moto import mock_aws
 from moto.events.models import events_backends
 from pydantic import BaseModel, ConfigDict, Field
 
-from local import directory_service, moto_patches, rds, stack
+from local import moto_patches, stack
+from local import rds as _rds  # noqa: F401  registers its fakes
 from local.aws import Call
 from local.clock import Clock
 from local.databases import Databases
 from local.directory_service import Directories
 from local.executions import Execution
-from local.faults import Fault, Faults
+from local.faults import Faults
 from local.functions import Functions
 from local.moments import Kind, Listener, Moment
 
 MINUTE = 60
 HOUR = 60 * MINUTE
-
-__all__ = ["Cloud", "Takes", "directory_service", "rds"]
 
 
 class Takes(BaseModel):
@@ -51,7 +50,6 @@ class Cloud:
     Args:
         parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
         takes: how long things take.
-        faults: calls that go wrong.
         listener: told every moment as it happens.
     """
 
@@ -62,13 +60,11 @@ class Cloud:
         self,
         parameters: Mapping[str, str] | None = None,
         takes: Takes | None = None,
-        faults: list[Fault] | None = None,
         listener: Listener | None = None,
     ) -> None:
         self.parameters = dict(parameters or {})
         self.takes = takes or Takes()
         self.faults = Faults([])
-        self._wanted_faults = faults or []
         self.clock = Clock()
         self.calls: list[Call] = []
         self.moments: list[Moment] = []
@@ -108,9 +104,6 @@ class Cloud:
             placed = {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
             self.outputs = stack.deploy(self, placed | self.parameters)
             self.state_machine = self.outputs["StateMachine"]
-            # Whatever the deployment called is no one's business.
-            self.calls.clear()
-            self.faults = Faults(self._wanted_faults)
             self._open = opened.pop_all()
         return self
 
@@ -159,7 +152,7 @@ class Cloud:
     # --- what the fakes ask for and tell ------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
-        """What is added to a function's environment: names resolve to this machine, KDCs listen on ports of their own."""
+        """What is added to a function's environment: names mean this machine, and KDCs have ports of their own."""
         self._overlay.write_text(self.directories.client_conf())
         return {"AWS_REGION": self.region, "PGHOSTADDR": "127.0.0.1", "KRB5_CONFIG": str(self._overlay)}
 
@@ -219,7 +212,7 @@ def environment_of(region: str) -> Iterator[None]:
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("AWS_", "PG", "KRB5"))]:
         del os.environ[name]
-    os.environ.update(AWS_DEFAULT_REGION=region, AWS_EC2_METADATA_DISABLED="true", SAM_CLI_TELEMETRY="0")
+    os.environ.update(AWS_DEFAULT_REGION=region, AWS_EC2_METADATA_DISABLED="true", MOTO_EC2_LOAD_DEFAULT_AMIS="false")
     try:
         yield
     finally:

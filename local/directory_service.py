@@ -1,4 +1,4 @@
-"""AWS Directory Service as far as moto does not know it: stages that take their time, and a real KDC behind each realm."""
+"""AWS Directory Service as far as moto does not know it: stages that take time, and a real KDC behind each realm."""
 
 from __future__ import annotations
 

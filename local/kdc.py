@@ -49,7 +49,7 @@ class Kdc:
             f"[dbmodules]\n  db_module_dir = {packages.kdc_modules()}\n"
         )
         self._run("kdb5_util", "create", "-s", "-P", "of-the-local-run-alone")
-        command = [packages.require("krb5kdc"), "-n", "-r", self.realm]
+        command: list[str | Path] = [packages.require("krb5kdc"), "-n", "-r", self.realm]
         self._server = Server(command, "commencing operation", self._environment)
 
     def stop(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jsonata import Jsonata
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.events.models import Rule
+from moto.iam import models as iam_models
 from moto.rds.models import MasterUserSecret
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
@@ -63,6 +64,7 @@ def install() -> None:
     _executions()
     _jsonata()
     _state_machines_of_cloudformation()
+    _few_managed_policies()
     LambdaSimpleBackend.invoke = _invoke
     MasterUserSecret._generate_secret_string = _master_secret
     Rule.send_to_targets = _send_to_targets(Rule.send_to_targets)
@@ -177,6 +179,7 @@ def _state_machines_of_cloudformation() -> None:
 
     def create(
         cls: Any,  # noqa: ARG001  a class method of moto's
+        /,
         resource_name: str,
         cloudformation_json: Any,
         account_id: str,
@@ -195,6 +198,14 @@ def _state_machines_of_cloudformation() -> None:
         )
 
     StateMachine.create_from_cloudformation_json = classmethod(create)
+
+
+def _few_managed_policies() -> None:
+    """moto reads all of AWS's managed policies for each account anew, which takes most of a second."""
+    wanted = ("AmazonRDSDirectoryServiceAccess", "AWSLambda", "AWSXRay", "AWSXray")
+    known = json.loads(iam_models.aws_managed_policies_data)
+    few = {name: policy for name, policy in known.items() if name.startswith(wanted)}
+    iam_models.aws_managed_policies_data = json.dumps(few)
 
 
 def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:  # noqa: ARG001  a method of moto's

@@ -130,7 +130,7 @@ class Postgres:
         access = ACCESS.format(master=self._master[0], kerberos=JOINED if self._joined else NOT_JOINED)
         (self._folder / "data" / "pg_hba.conf").write_text(access)
         give_away(self._folder)
-        command = [packages.require("postgres"), "-D", self._folder / "data"]
+        command: list[str | Path] = [packages.require("postgres"), "-D", self._folder / "data"]
         environment = {**packages.environment(), "KRB5_CONFIG": str(self._folder / "krb5.conf")}
         self._server = Server(command, "ready to accept connections", environment, server_user())
 

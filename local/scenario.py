@@ -25,7 +25,7 @@ from local import rds
 from local.clock import BEGINNING
 from local.cloud import Cloud, Takes
 from local.executions import Execution
-from local.faults import Fault
+from local.faults import Fault, Faults
 from local.login import Login, login
 from local.moments import Listener, Moment
 
@@ -135,13 +135,21 @@ class StoreKeytab(Part):
     principal: str
 
 
+class JoinInMaintenanceWindow(Part):
+    """Somebody else lets a cluster join a directory's domain, but not at once."""
+
+    join_in_maintenance_window: str = Field(description="The cluster.")
+    directory: str
+    role: str = "aurora-kerberos-directory-access"
+
+
 class Wait(Part):
     """Time passes: virtual seconds, or `quiet` for until nothing happens any more."""
 
     wait: int | Literal["quiet"]
 
 
-Happening = Tag | Untag | Start | StartFile | Users | StoreKeytab | Wait
+Happening = Tag | Untag | Start | StartFile | Users | StoreKeytab | JoinInMaintenanceWindow | Wait
 
 
 class ExpectedExecution(Part):
@@ -250,7 +258,7 @@ def read(path: Path) -> Scenario:
 def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     """Run a scenario in a cloud of its own."""
     began = time.monotonic()
-    with Cloud(scenario.settings, scenario.takes, scenario.cloud.faults, listener) as cloud:
+    with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
         impossible = happen_all(cloud, scenario.happens)
         cloud.run()
@@ -288,9 +296,10 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
         cloud.client("ssm").put_parameter(Name=name, Type="String", Value=text)
     for name, principal in start.keytabs.items():
         store_keytab(cloud, name, principal)
+    # All that was long ago: nobody counts it, and nothing went wrong.
     cloud.roles_made.clear()
-    cloud.clock.run(until=0)
     cloud.calls.clear()
+    cloud.faults = Faults(start.faults)
 
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
@@ -442,6 +451,13 @@ def happen(cloud: Cloud, happening: Happening) -> None:
         case StoreKeytab():
             store_keytab(cloud, happening.store_keytab, happening.principal)
             cloud.happened(f"an administrator stores the keytab of {happening.principal}")
+        case JoinInMaintenanceWindow():
+            cloud.happened(f"somebody lets {happening.join_in_maintenance_window} join in the maintenance window")
+            cloud.client("rds").modify_db_cluster(
+                DBClusterIdentifier=happening.join_in_maintenance_window,
+                Domain=cloud.directories.find(happening.directory).directory_id,
+                DomainIAMRoleName=happening.role,
+            )
         case Wait():
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
 

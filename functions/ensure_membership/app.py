@@ -70,10 +70,12 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     if failed := [who for who, status in statuses.items() if status in FAILED]:
         if progress["reattempted"]:
             raise join_failed(name, failed, statuses)
-        return join(cluster, arguments, {**progress, "reattempted": True})
+        return join(cluster, arguments, progress, again=True)
     if pending := [who for who, status in statuses.items() if status not in ENABLED]:
         status = statuses[pending[0]] or "not listed yet"
         deadline = 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
+        if names.RESTART_TAG not in names.tags(cluster):
+            tag_restart(cluster, AFTER_JOINING)  # somebody else has asked for it
         return Waiting(f"Membership of {pending[0]} is {status}", deadline=deadline, outputs=progress)
     return restart(cluster, instances, arguments["now"], progress)
 
@@ -98,7 +100,7 @@ def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) ->
             )
 
 
-def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress) -> Waiting:
+def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, again: bool = False) -> Waiting:
     """Ask RDS to join the domain, now (`rds:ModifyDBCluster`); the same call re-attempts a failed membership."""
     name = cluster["DBClusterIdentifier"]
     # Before the call: whatever interrupts us, the restart is not forgotten.
@@ -126,8 +128,10 @@ def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress) -
             )
             return Waiting("RDS does not accept the role yet", deadline=5 * MINUTE, otherwise=refused, outputs=progress)
         raise
-    again = " again" if progress["reattempted"] else ""
-    return Waiting(f"Cluster {name} has been asked{again} to join", at_least=2 * MINUTE, outputs=progress)
+    asked: Progress = {**progress, "reattempted": progress["reattempted"] or again}
+    return Waiting(
+        f"Cluster {name} has been asked{' again' if again else ''} to join", at_least=2 * MINUTE, outputs=asked
+    )
 
 
 def join_failed(name: str, failed: list[str], statuses: Mapping[str, str]) -> EnableKerberosFailed:

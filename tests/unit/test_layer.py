@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aurora_kerberos import availability, clusters, names, service_role
 from hypothesis import given
 from hypothesis import strategies as st
+
+from aurora_kerberos import availability, clusters, names, service_role
 
 
 @given(st.text())

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aurora_kerberos.errors import InvalidRequest
-from aurora_kerberos.request import Principal, Request, TagEvent, parse, parse_json
 from hypothesis import given
 from hypothesis import strategies as st
+
+from aurora_kerberos.errors import InvalidRequest
+from aurora_kerberos.request import Principal, Request, TagEvent, parse, parse_json
 
 EVENTS = Path(__file__).parent.parent / "events"
 REALM = "CORP.EXAMPLE.COM"

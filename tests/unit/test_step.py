@@ -5,27 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aurora_kerberos import aws
-from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, DatabaseUnreachable, StepTimedOut
-from aurora_kerberos.step import DAY, HOUR, Ready, Waiting, answer, step, wait_seconds, waited_seconds
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aurora_kerberos import aws
+from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, DatabaseUnreachable, StepTimedOut
+from aurora_kerberos.step import DAY, HOUR, Ready, Waiting, answer, step, wait_seconds, waited_seconds
 
-def test_the_nth_wait_is_30_seconds_times_1_1_to_the_n_and_never_more_than_15_minutes() -> None:
-    assert [wait_seconds(poll) for poll in (0, 1, 2, 10, 35, 36, 500)] == [30, 33, 36, 78, 843, 900, 900]
+
+@given(st.integers(0, 60))
+def test_the_nth_wait_is_30_seconds_times_1_1_to_the_n_and_never_more_than_15_minutes(poll: int) -> None:
+    wait = wait_seconds(waited_seconds(poll))
+    assert wait == pytest.approx(min(900, 30 * 1.1**poll), abs=2 + poll / 10)  # waits are whole seconds
+    assert wait <= 900
 
 
-@given(st.integers(0, 300))
-def test_nobody_learns_later_than_30_seconds_and_a_tenth_of_the_time_waited(poll: int) -> None:
-    assert wait_seconds(poll) <= 30 + 0.1 * waited_seconds(poll) + poll  # each wait is rounded to whole seconds
+@given(st.integers(0, 300), st.integers(0, 3600))
+def test_nobody_learns_later_than_30_seconds_and_a_tenth_of_the_time_waited(poll: int, at_least: int) -> None:
+    waited = waited_seconds(poll, at_least)
+    assert wait_seconds(waited, at_least) <= max(at_least, 30.5 + 0.1 * waited)
 
 
 def test_a_step_that_knows_how_long_it_takes_is_asked_again_only_then() -> None:
-    assert [wait_seconds(poll, at_least=600) for poll in (0, 1, 2)] == [600, 33, 36]
+    assert [wait_seconds(waited_seconds(poll, 600), 600) for poll in (0, 1, 2)] == [600, 90, 99]
     assert wait_seconds(0, at_least=5) == 30
-    assert waited_seconds(2, at_least=600) == 633
+    assert waited_seconds(2, at_least=600) == 690
 
 
 def test_a_week_in_a_maintenance_window_stays_far_from_the_limit_of_the_history() -> None:

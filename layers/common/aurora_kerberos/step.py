@@ -19,7 +19,7 @@ from aurora_kerberos import aws
 from aurora_kerberos.errors import KerberosError, StepTimedOut
 
 FIRST_WAIT = 30
-GROWTH = 1.1
+GROWTH = 0.1
 LONGEST_WAIT = 900
 
 MINUTE = 60
@@ -55,15 +55,20 @@ class Waiting:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def wait_seconds(poll: int, at_least: int = 0) -> int:
-    """Seconds to wait after the `poll`-th look (from 0) at the same thing: 30 s plus a tenth of the time waited."""
-    seconds = min(LONGEST_WAIT, round(FIRST_WAIT * GROWTH**poll))
-    return max(seconds, at_least) if poll == 0 else seconds
+def wait_seconds(waited: int, at_least: int = 0) -> int:
+    """Seconds to wait for a thing that has been waited for `waited` seconds: 30 s plus a tenth of them, at most 900.
+
+    The n-th wait is so 30 * 1.1 ** n; of a thing that takes `at_least` some time, the first is that long.
+    """
+    return max(FIRST_WAIT, at_least) if waited == 0 else min(LONGEST_WAIT, round(FIRST_WAIT + waited * GROWTH))
 
 
 def waited_seconds(polls: int, at_least: int = 0) -> int:
-    """Seconds waited when the thing has been looked at `polls` times."""
-    return sum(wait_seconds(poll, at_least) for poll in range(polls))
+    """Seconds waited for a thing that has been looked at `polls` times."""
+    waited = 0
+    for _ in range(polls):
+        waited += wait_seconds(waited, at_least)
+    return waited
 
 
 def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "") -> dict[str, Any]:
@@ -89,7 +94,7 @@ def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "") -> di
     return {
         "ready": False,
         "reason": result.reason,
-        "wait_seconds": wait_seconds(poll, result.at_least),
+        "wait_seconds": wait_seconds(waited, result.at_least),
         "polls": poll + 1,
         "outputs": dict(result.outputs),
     }
