@@ -30,13 +30,14 @@ calling = threading.local()  # .function: logical id of the function whose handl
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function; `error` is AWS's code when it was refused."""
+    """One call. `error` is AWS's code when it was refused; `needs` are the IAM actions it needed of a function."""
 
     function: str
     service: str
     operation: str
     parameters: Parameters
     error: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -105,6 +106,8 @@ def _before_call(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, di
     service, operation = model.service_model.service_name, model.name
     parameters = context["local_parameters"]
     with _the_cloud_itself() as function:
+        needs = iam.needed(cloud, service, operation, parameters) if function else ()
+        context["local_needs"] = needs
         try:
             if function:
                 iam.authorize(cloud, function, service, operation, parameters)
@@ -113,7 +116,7 @@ def _before_call(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, di
         except AwsError as error:
             # No after-call event follows with the parameters: this is the end of the call.
             del context["local_parameters"]
-            cloud.record(Call(function, service, operation, parameters, error.code))
+            cloud.record(Call(function, service, operation, parameters, error.code, needs))
             return SimpleNamespace(status_code=error.status), {
                 "Error": {"Code": error.code, "Message": error.message},
                 "ResponseMetadata": metadata(error.status),
@@ -131,7 +134,7 @@ def _after_call(http_response: Any, parsed: dict[str, Any], model: Any, context:
     parameters = context.pop("local_parameters")
     error = parsed.get("Error", {}).get("Code", "") if http_response.status_code >= 300 else ""
     with _the_cloud_itself() as function:
-        cloud.record(Call(function, service, operation, parameters, error))
+        cloud.record(Call(function, service, operation, parameters, error, context["local_needs"]))
         if not error and (service, operation) in aftermaths:
             aftermaths[service, operation](cloud, parameters, parsed)
 

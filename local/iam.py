@@ -93,6 +93,11 @@ def authorize(cloud: Cloud, function: str, service: str, operation: str, paramet
             )
 
 
+def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[str, ...]:
+    """The names of the actions that AWS checks for one call."""
+    return tuple(action for action, _, _ in required(cloud, service, operation, parameters))
+
+
 def required(
     cloud: Cloud, service: str, operation: str, parameters: Parameters
 ) -> Iterator[tuple[str, str, Mapping[str, str]]]:

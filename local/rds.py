@@ -41,7 +41,7 @@ def cluster_of(cloud: Cloud, name: str) -> Any:
     raise AwsError("DBClusterNotFoundFault", f"DBCluster {name} not found.", 404)
 
 
-def members(cloud: Cloud, cluster: Any) -> list[Any]:
+def members(cluster: Any) -> list[Any]:
     """The cluster and its instances: all that has a membership."""
     return [cluster, *cluster.members]
 
@@ -57,7 +57,7 @@ def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
     check_directory(cloud, parameters["Domain"])
     check_role(cloud, parameters.get("DomainIAMRoleName", ""))
     status = "enabling-kerberos" if parameters.get("ApplyImmediately") else "pending-maintenance-enable-kerberos"
-    for member in members(cloud, cluster):
+    for member in members(cluster):
         membership = DomainMembership(parameters["Domain"], parameters["DomainIAMRoleName"])
         membership.status = status
         member.domain_memberships = [membership]
@@ -91,7 +91,7 @@ def check_role(cloud: Cloud, name: str) -> None:
 
 def begin_joining(cloud: Cloud, cluster: Any) -> None:
     """`available` again after a minute, as far as the status goes; the membership takes longer."""
-    set_status(cloud, cluster, "enabling-kerberos")
+    set_status(cluster, "enabling-kerberos")
     cluster.status = "modifying"
     cloud.clock.call_later(MODIFYING, lambda: setattr(cluster, "status", "available"))
     cloud.clock.call_later(cloud.takes.membership, lambda: end_joining(cloud, cluster))
@@ -100,20 +100,20 @@ def begin_joining(cloud: Cloud, cluster: Any) -> None:
 def end_joining(cloud: Cloud, cluster: Any) -> None:
     """The membership is there, or has failed as the scenario wants it."""
     if cloud.refuse_to_join(cluster.resource_id):
-        set_status(cloud, cluster, "enable-kerberos-failed")
+        set_status(cluster, "enable-kerberos-failed")
         reason = "Unable to join the domain: the domain controllers could not be contacted."
         add_event(cloud, cluster.resource_id, "db-cluster", "failure", reason)
         cloud.happened(f"{cluster.resource_id} could not join the domain")
         return
-    set_status(cloud, cluster, "kerberos-enabled")
+    set_status(cluster, "kerberos-enabled")
     realm = cloud.directories.realm(cluster.domain_memberships[0].domain)
     cloud.databases.join(cluster.resource_id, cluster.endpoint, realm)
     cloud.happened(f"{cluster.resource_id} joined the domain of {realm.realm}")
 
 
-def set_status(cloud: Cloud, cluster: Any, status: str) -> None:
+def set_status(cluster: Any, status: str) -> None:
     """The membership's status, of the cluster and all instances."""
-    for member in members(cloud, cluster):
+    for member in members(cluster):
         member.domain_memberships[0].status = status
 
 

@@ -10,7 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
 from local import rds
+from local.aws import Call
 from local.clock import BEGINNING
 from local.cloud import Cloud, Takes
 from local.executions import Execution
@@ -208,18 +209,22 @@ class Check:
 
 @dataclass
 class Result:
-    """What came of a scenario."""
+    """What came of a scenario.
+
+    `written` is all that can be read of it afterwards: histories, logs, tags, registry, notifications; no secret of
+    `secrets` may stand there.
+    """
 
     scenario: Scenario
     checks: list[Check]
     executions: list[Execution]
     logins: list[Login]
     moments: list[Moment]
-    calls: list[str]
-    logs: str
+    calls: list[Call]
+    written: str
+    secrets: set[str]
     virtual_seconds: float
     real_seconds: float
-    changes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -234,8 +239,8 @@ class Result:
             "checks": [vars(check) for check in self.checks],
             "executions": [execution.as_dict() for execution in self.executions],
             "logins": [each.as_dict() for each in self.logins],
-            "calls": self.calls,
-            "changes": self.changes,
+            "calls": [f"{call.function} {call.name} {call.error}".rstrip() for call in self.calls],
+            "changes": changes(self.calls),
             "virtual_seconds": self.virtual_seconds,
             "real_seconds": round(self.real_seconds, 3),
         }
@@ -269,9 +274,9 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
             executions=list(cloud.executions.values()),
             logins=logins,
             moments=cloud.moments,
-            calls=[f"{call.function} {call.name} {call.error}".rstrip() for call in cloud.calls if call.function],
-            changes=changes(cloud),
-            logs=cloud.functions.logs(),
+            calls=[call for call in cloud.calls if call.function],
+            written=written(cloud),
+            secrets=secrets(cloud),
             virtual_seconds=cloud.clock.now,
             real_seconds=time.monotonic() - began,
         )
@@ -380,9 +385,9 @@ def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
 def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
     """The cluster joined, or tried to, long ago."""
     directory = cloud.directories.find(membership.directory).directory_id
-    for member in rds.members(cloud, made):
+    for member in rds.members(made):
         member.domain_memberships = [DomainMembership(directory, membership.role)]
-    rds.set_status(cloud, made, membership.status)
+    rds.set_status(made, membership.status)
     if membership.status == "kerberos-enabled":
         cloud.databases.join(made.resource_id, made.endpoint, cloud.directories.realm(directory))
         cloud.databases.restart(made.resource_id)
@@ -481,7 +486,7 @@ def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Chec
         found = {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
         yield from (same(f"tag {key} of {cluster}", value, found.get(key)) for key, value in tags.items())
     for cluster, status in expect.memberships.items():
-        everyone = rds.members(cloud, rds.cluster_of(cloud, cluster))
+        everyone = rds.members(rds.cluster_of(cloud, cluster))
         found_statuses = {member.domain_memberships[0].status for member in everyone if member.domain_memberships}
         yield same(f"membership of {cluster} and its instances", status, " ".join(sorted(found_statuses)))
     for wanted, done in zip(expect.logins, logins, strict=True):
@@ -491,7 +496,7 @@ def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Chec
         yield same("number of notifications", len(expect.notifications), len(sent))
         yield from (contains("notification", text, got) for text, got in zip(expect.notifications, sent, strict=False))
     if expect.unchanged:
-        yield same("changes made in AWS", [], changes(cloud))
+        yield same("changes made in AWS", [], changes(cloud.calls))
     for name, times in expect.calls.items():
         count = sum(call.name == name and not call.error for call in cloud.calls if call.function)
         yield same(f"successful calls of {name}", times, count)
@@ -522,13 +527,33 @@ def check_login(expected: ExpectedLogin, done: Login) -> Check:
     return Check(what, passed, done.error or f"as {done.principal}, encrypted: {done.encrypted}")
 
 
-def changes(cloud: Cloud) -> list[str]:
-    """The calls that changed something in AWS, but for the record of the outcome."""
+def changes(calls: list[Call]) -> list[str]:
+    """The functions' calls that changed something in AWS, but for the record of the outcome."""
     return [
         f"{call.function} {call.name}"
-        for call in cloud.calls
+        for call in calls
         if call.function and call.changes and not call.error and call.function != "RecordOutcome"
     ]
+
+
+def written(cloud: Cloud) -> str:
+    """All that executions have left where people can read it."""
+    tags = [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
+    items = cloud.client("dynamodb").scan(TableName=cloud.outputs["Registry"])["Items"]
+    sent = [call.parameters for call in cloud.calls if call.name == "sns:Publish"]
+    histories = [execution.history for execution in cloud.executions.values()]
+    return json.dumps([tags, items, sent, histories], default=str) + cloud.functions.logs()
+
+
+def secrets(cloud: Cloud) -> set[str]:
+    """Every password and keytab in Secrets Manager."""
+    client = cloud.client("secretsmanager")
+    found: set[str] = set()
+    for page in client.get_paginator("list_secrets").paginate():
+        for secret in page["SecretList"]:
+            content = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+            found.update(str(content[key]) for key in ("password", "keytab") if key in content)
+    return found
 
 
 def registry_item(cloud: Cloud, cluster: str) -> Mapping[str, str]:

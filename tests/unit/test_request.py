@@ -89,5 +89,5 @@ def test_63_bytes_are_taken_and_64_are_not(length: int) -> None:
 
 
 def test_text_that_is_no_json_is_refused_with_the_place() -> None:
-    with pytest.raises(InvalidRequest, match="The parameter /p is not JSON: .*line 1"):
+    with pytest.raises(InvalidRequest, match=r"The parameter /p is not JSON: .*line 1"):
         parse_json(list[Principal], "[alice]", "The parameter /p")

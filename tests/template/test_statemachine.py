@@ -1,0 +1,102 @@
+"""The state machine's definition as a graph: blocks, targets, retries, time-outs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from aurora_kerberos import errors
+from local import stack
+
+STATES: Mapping[str, Mapping[str, Any]] = stack.definition()["States"]
+TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
+STEPS = [name for name in TASKS if name != "RecordOutcome"]
+
+
+def targets(state: Mapping[str, Any]) -> Iterator[str]:
+    yield from (state[key] for key in ("Next", "Default") if key in state)
+    for branch in [*state.get("Choices", []), *state.get("Catch", [])]:
+        yield branch["Next"]
+
+
+def test_every_next_exists() -> None:
+    missing = {(name, target) for name, state in STATES.items() for target in targets(state) if target not in STATES}
+    assert not missing
+
+
+def test_every_state_is_reached() -> None:
+    reached, waiting = set(), [stack.definition()["StartAt"]]
+    while waiting:
+        if (name := waiting.pop()) not in reached:
+            reached.add(name)
+            waiting += targets(STATES[name])
+    assert reached == set(STATES)
+
+
+def test_every_state_has_a_way_on_or_is_an_end() -> None:
+    for name, state in STATES.items():
+        assert bool(list(targets(state))) != (state["Type"] in {"Succeed", "Fail"}), name
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_three_states(step: str) -> None:
+    choice = STATES[STATES[step]["Next"]]
+    assert choice["Type"] == "Choice"
+    assert choice["Choices"][-1]["Condition"] == "{% $answer.ready %}"
+    wait = STATES[choice["Default"]]
+    assert wait == {"Type": "Wait", "Seconds": "{% $answer.wait_seconds %}", "Next": step}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_hands_back_what_it_is_waiting_for_and_for_how_long(step: str) -> None:
+    payload = STATES[step]["Arguments"]["Payload"]
+    assert payload["polls"] == "{% $answer.polls %}"
+    assert payload["waiting_for"] == "{% $answer.reason %}"
+    assert STATES[step]["Assign"] == {"answer": "{% $states.result.Payload %}"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_failing_path_is_recorded(step: str) -> None:
+    failure = {"failure": "{% $states.errorOutput %}"}
+    assert STATES[step]["Catch"] == [{"ErrorEquals": ["States.ALL"], "Assign": failure, "Next": "RecordOutcome"}]
+
+
+def test_all_retries_are_the_same() -> None:
+    retries = {json.dumps(STATES[task]["Retry"]) for task in TASKS}
+    assert len(retries) == 1
+    (retry,) = json.loads(retries.pop())
+    assert retry["JitterStrategy"] == "FULL"
+    ours = [name for name in retry["ErrorEquals"] if "." not in name]
+    assert ours == ["AwsUnavailable"]
+    assert all(hasattr(errors, name) for name in ours)
+
+
+def test_every_task_invokes_the_function_of_its_name() -> None:
+    functions = stack.functions()
+    for task in TASKS:
+        assert STATES[task]["Arguments"]["FunctionName"] == f"${{{task}}}"
+        folder = re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
+        assert functions[task]["CodeUri"] == f"functions/{folder}"
+    assert set(functions) == set(TASKS)
+
+
+def test_a_function_times_out_before_its_state_does() -> None:
+    default = stack.source()["Globals"]["Function"]["Timeout"]
+    for task in TASKS:
+        assert stack.functions()[task].get("Timeout", default) < STATES[task]["TimeoutSeconds"]
+
+
+def test_the_machine_outlives_the_longest_wait() -> None:
+    assert stack.definition()["TimeoutSeconds"] > 8 * 86400 + 6 * 3600
+
+
+def test_a_variable_is_there_before_it_is_read() -> None:
+    """JSONata has no undefined: what a state reads must have been assigned on every path to it."""
+    assigned = set(STATES["Begin"]["Assign"])
+    text = json.dumps({name: state for name, state in STATES.items() if name != "OutcomeNotRecorded"})
+    read = set(re.findall(r"\$(?!states\b|exists\b|string\b)([a-z_]\w*)", text))
+    assert read <= assigned

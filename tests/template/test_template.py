@@ -1,0 +1,152 @@
+"""The SAM template: what the tools say of it, what it starts on, and what its roles may do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import iam, stack
+from local.cloud import environment_of
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+EVENTS = ROOT / "tests" / "events"
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    with environment_of("eu-central-1"):
+        expanded: dict[str, Any] = json.loads(stack.expanded())["Resources"]
+    return expanded
+
+
+def test_sam_takes_the_template() -> None:
+    command: list[str | Path] = [BIN / "sam", "validate", "--lint", "--region", "eu-central-1"]
+    environment = {"PATH": str(BIN), "SAM_CLI_TELEMETRY": "0", "HOME": str(ROOT / ".local")}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_cfn_lint_takes_the_definition(tmp_path: Path) -> None:
+    """cfn-lint does not follow DefinitionUri, so the definition is put into a plain resource."""
+    definition = json.loads(json.dumps(stack.definition()).replace("${", "arn:aws:lambda:eu-central-1:1:function:$<"))
+    machine = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/machine", "Definition": definition},
+    }
+    template = tmp_path / "machine.json"
+    template.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": machine}}))
+    done = subprocess.run([BIN / "cfn-lint", template], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_cfn_lint_would_notice_a_wrong_definition(tmp_path: Path) -> None:
+    states = {**stack.definition()["States"], "WaitForLogin": {"Type": "Wait", "Second": 1, "Next": "VerifyLogin"}}
+    machine = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {
+            "RoleArn": "arn:aws:iam::123456789012:role/machine",
+            "Definition": {**stack.definition(), "States": states},
+        },
+    }
+    template = tmp_path / "machine.json"
+    template.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": machine}}))
+    done = subprocess.run([BIN / "cfn-lint", template], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+
+
+def test_the_rule_is_for_the_tag_alone(resources: dict[str, Any]) -> None:
+    (rule,) = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Events::Rule"]
+    event = json.loads((EVENTS / "tag-change.json").read_text())
+    pattern = rule["EventPattern"]
+    assert pattern["source"] == [event["source"]]
+    assert pattern["detail-type"] == [event["detail-type"]]
+    assert pattern["detail"] == {
+        "service": ["rds"],
+        "resource-type": ["cluster"],
+        "changed-tag-keys": ["kerberos"],
+        "tags": {"kerberos": ["enabled"]},
+    }
+    (target,) = rule["Targets"]
+    assert "DeadLetterConfig" in target
+
+
+def test_the_state_machine_may_invoke_its_functions_and_no_others(resources: dict[str, Any]) -> None:
+    role = resources["ClusterStateMachineRole"]["Properties"]
+    statements = [s for policy in role["Policies"] for s in iam.listed(policy["PolicyDocument"]["Statement"])]
+    invoked = {
+        json.dumps(s["Resource"])
+        for s in statements
+        if s["Action"] in ("lambda:InvokeFunction", ["lambda:InvokeFunction"])
+    }
+    assert len(invoked) == len(stack.functions())
+    assert all(any(name in resource for resource in invoked) for name in stack.functions())
+    others = {action for s in statements for action in iam.listed(s["Action"])} - {"lambda:InvokeFunction"}
+    assert all(action.startswith("xray:") for action in others)
+
+
+def test_no_wildcard_where_a_resource_can_be_named() -> None:
+    """`*` alone stands only where AWS has no resource level, or acts in the caller's name."""
+    free = {
+        "ds:AddTagsToResource",
+        "ds:AuthorizeApplication",
+        "ds:CreateMicrosoftAD",
+        "ds:DescribeDirectories",
+        "ds:GetAuthorizedApplicationDetails",
+        "ec2:DescribeSubnets",
+        "rds:DescribeEvents",
+        "ec2:AuthorizeSecurityGroupEgress",
+        "ec2:AuthorizeSecurityGroupIngress",
+        "ec2:CreateNetworkInterface",
+        "ec2:CreateSecurityGroup",
+        "ec2:CreateTags",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeVpcs",
+    }
+    for name, properties in stack.functions().items():
+        for policy in properties["Policies"]:
+            for statement in policy["Statement"]:
+                actions = set(iam.listed(statement["Action"]))
+                assert not [action for action in actions if "*" in action], name
+                if statement["Resource"] == "*":
+                    assert actions <= free, name
+
+
+def test_only_who_logs_in_to_databases_is_in_the_vpc() -> None:
+    in_vpc = {name for name, properties in stack.functions().items() if "VpcConfig" in properties}
+    with_psycopg2 = {
+        name
+        for name, properties in stack.functions().items()
+        if any(
+            word in (ROOT / properties["CodeUri"] / "app.py").read_text()
+            for word in ("psycopg2", "aurora_kerberos.database")
+        )
+    }
+    assert in_vpc == with_psycopg2 == {"CheckDatabase", "EnsureDatabaseUsers", "VerifyLogin"}
+
+
+def test_every_parameter_but_the_network_has_a_default_and_all_are_described() -> None:
+    parameters = stack.source()["Parameters"]
+    assert {name for name, parameter in parameters.items() if "Default" not in parameter} == {"VpcId", "SubnetIds"}
+    assert all(parameter.get("Description") for parameter in parameters.values())
+    groups = stack.source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(parameters)
+
+
+def test_the_example_events_start_what_they_say() -> None:
+    examples = {path.name for path in EVENTS.glob("*.json")}
+    assert examples == {"console.json", "console-principals.json", "tag-change.json"}
+    readme = (ROOT / "README.md").read_text()
+    assert (EVENTS / "console.json").read_text().strip() in readme
+
+
+def test_no_layer_or_function_imports_what_it_may_not() -> None:
+    for path in [*ROOT.glob("functions/**/*.py"), *ROOT.glob("layers/**/*.py")]:
+        for line in path.read_text().splitlines():
+            assert not line.startswith(("from local", "import local", "from tests", "import tests")), path
+            assert not line.startswith(("from functions", "import functions")), path
