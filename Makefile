@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: demo test lint build picture setup lock
+.PHONY: demo test lint build docs setup lock
 
 demo: setup                      ## From the tag to the login, in seconds; writes run.html
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
@@ -21,8 +21,8 @@ lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the 
 build: setup                     ## sam build, without Docker
 	@$(VENV)/python -m local.build $(ARGUMENTS)
 
-picture: setup                   ## The picture of the state machine in the README
-	@$(VENV)/python -m local picture docs/cluster.svg
+docs: setup                      ## What of the documentation is made from the code: the picture, the scenario format
+	@$(VENV)/python -m local docs
 
 setup: .venv/ready               ## The virtual environment, PostgreSQL and MIT Kerberos
 	@$(PYTHON) local/packages.py

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
-from local import graph, page, stack
+from local import page, stack
 
 
 def main() -> int:
@@ -23,11 +23,8 @@ def main() -> int:
     rehearsal.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     rehearsal.add_argument("--html", type=Path, metavar="PAGE", help="write the run as a self-contained page")
     rehearsal.set_defaults(command=rehearse)
-    picture = commands.add_parser("picture", help="write the picture of the state machine")
-    picture.add_argument("file", type=Path)
-    picture.set_defaults(command=draw)
-    schema = commands.add_parser("schema", help="print the scenario format as JSON Schema")
-    schema.set_defaults(command=print_schema)
+    documents = commands.add_parser("docs", help="write what of the documentation is made from the code")
+    documents.set_defaults(command=write_docs)
     arguments = parser.parse_args()
     status: int = arguments.command(arguments)
     return status
@@ -60,17 +57,12 @@ def rehearse(arguments: argparse.Namespace) -> int:
     return 0 if result.passed else 1
 
 
-def draw(arguments: argparse.Namespace) -> int:
-    """`picture FILE`."""
-    arguments.file.write_text(graph.svg(stack.definition()))
-    return 0
+def write_docs(_: argparse.Namespace) -> int:
+    """`docs`."""
+    from local.docs import documents  # noqa: PLC0415
 
-
-def print_schema(_: argparse.Namespace) -> int:
-    """`schema`."""
-    from local.scenario import Scenario  # noqa: PLC0415
-
-    print(json.dumps(Scenario.model_json_schema(), indent=2))
+    for path, content in documents().items():
+        path.write_text(content)
     return 0
 
 

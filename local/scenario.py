@@ -1,7 +1,6 @@
 """A scenario: the cloud at the start, what happens, and what must be true at the end.
 
-The demo, the workflow tests and a user's own rehearsal all run scenarios. `python -m local schema` prints the format,
-made from these models.
+The demo, the workflow tests and a user's own rehearsal all run scenarios. `docs/scenarios.md` is made from these models.
 """
 
 from __future__ import annotations

@@ -1,0 +1,25 @@
+"""What of the documentation is made from the code is as the code is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from local.docs import documents
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("path", "content"), documents().items(), ids=lambda value: getattr(value, "name", ""))
+def test_made_documents_are_up_to_date(path: Path, content: str) -> None:
+    assert path.read_text() == content, "run `make docs`"
+
+
+def test_the_readme_names_every_function_and_only_files_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for folder in ROOT.glob("functions/*/"):
+        assert f"`{folder.name}`" in readme
+    for target in re.findall(r"\]\(([^)#]+)\)|(scenarios/[\w-]+\.yaml)", readme):
+        assert (ROOT / "".join(target)).exists()
