@@ -1,6 +1,7 @@
 """A scenario: the cloud at the start, what happens, and what must be true at the end.
 
-The demo, the workflow tests and a user's own rehearsal all run scenarios. `docs/scenarios.md` is made from these models.
+The demo, the workflow tests and a user's own rehearsal all run scenarios. `docs/scenarios.md` is made from the models
+here.
 """
 
 from __future__ import annotations
