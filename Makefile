@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: demo test lint build docs setup lock
+.PHONY: demo test lint build docs setup packages lock
 
 demo: setup                      ## From the tag to the login, in seconds; writes run.html
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
@@ -24,10 +24,12 @@ build: setup                     ## sam build, without Docker
 docs: setup                      ## What of the documentation is made from the code: the picture, the scenario format
 	@$(VENV)/python -m local docs
 
-setup: .venv/ready               ## The virtual environment, PostgreSQL and MIT Kerberos
+setup: packages .venv/ready      ## PostgreSQL, MIT Kerberos and the virtual environment
+
+packages:
 	@$(PYTHON) local/packages.py
 
-.venv/ready: requirements/dev.txt
+.venv/ready: requirements/dev.txt | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This needs Python 3.11 or later; set PYTHON=.")'
 	@echo "Setting up the virtual environment .venv"
 	@$(PYTHON) -m venv .venv

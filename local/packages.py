@@ -8,6 +8,7 @@ into the project's own ignored folder; elsewhere it says what to install.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ FOLDER = Path(__file__).parent.parent / ".local"
 UNPACKED = FOLDER / "packages"
 
 PROGRAMS = ("initdb", "postgres", "krb5kdc", "kdb5_util", "kadmin.local")
-PACKAGES = ("postgresql", "krb5-kdc", "krb5-admin-server")
+PACKAGES = ("postgresql", "krb5-kdc", "krb5-admin-server", "python3-venv")
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
@@ -75,9 +76,11 @@ def kdc_modules() -> Path:
 
 
 def missing() -> list[str]:
-    """The programs that are not there."""
+    """The programs that are not there; `python3-venv` when this Python cannot make a virtual environment with pip."""
     folders.cache_clear()
-    return [program for program in PROGRAMS if find(program) is None]
+    importlib.invalidate_caches()
+    venv = [] if importlib.util.find_spec("ensurepip") else ["python3-venv"]
+    return [*(program for program in PROGRAMS if find(program) is None), *venv]
 
 
 def main() -> int:
@@ -85,10 +88,10 @@ def main() -> int:
     absent = missing()
     if not absent:
         return 0
-    print(f"The local run needs PostgreSQL and MIT Kerberos; {', '.join(absent)} is not here.", flush=True)
+    print(f"The local run needs PostgreSQL, MIT Kerberos and Python's venv; not here: {', '.join(absent)}.", flush=True)
     if shutil.which("apt-get") is None:
         print(
-            "Install a PostgreSQL server built with GSSAPI and MIT Kerberos with its KDC, then try again:\n"
+            "Install Python's venv, a PostgreSQL server built with GSSAPI and MIT Kerberos with its KDC, then try again:\n"
             "  Fedora, RHEL:  dnf install postgresql-server krb5-server krb5-workstation\n"
             "  Arch:          pacman -S postgresql krb5\n"
             "  macOS:         brew install postgresql@16 krb5\n"
@@ -99,6 +102,9 @@ def main() -> int:
     try:
         if os.geteuid() == 0:
             install()
+        elif "python3-venv" in absent:
+            print("Without root it cannot be had: ask for the package python3-venv to be installed.", file=sys.stderr)
+            return 1
         else:
             unpack()
     except subprocess.CalledProcessError as error:
