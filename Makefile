@@ -34,7 +34,7 @@ packages:
 	@echo "Setting up the virtual environment .venv"
 	@$(PYTHON) -m venv .venv
 	@# The lock names every dependency with its hash: nothing is left to resolve.
-	@$(VENV)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	@$(VENV)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 lock:                            ## Renew the pinned requirements (needs pip-tools)
