@@ -9,7 +9,7 @@ demo: setup                      ## From the tag to the login, in seconds; write
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
 
 test: setup                      ## All tests
-	@$(VENV)/pytest
+	@$(VENV)/pytest -n auto --dist loadfile
 
 lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
 	@$(VENV)/ruff format --check .

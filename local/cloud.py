@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from local import moto_patches, stack
 from local import rds as _rds  # noqa: F401  registers its fakes
+from local import sns as _sns  # noqa: F401  registers its fakes
 from local.aws import Call
 from local.clock import Clock
 from local.databases import Databases

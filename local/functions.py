@@ -58,10 +58,14 @@ class Functions:
         """A function of the template that has been deployed under `name`."""
         self._deployed[name] = (logical_id, ROOT / folder, in_vpc)
 
+    def name(self, logical_id: str) -> str:
+        """The name that a function of the template has been deployed under."""
+        return next(name for name, (logical, _, _) in self._deployed.items() if logical == logical_id)
+
     def role(self, logical_id: str) -> str:
         """The name of the role that a function runs with."""
-        name = next(name for name, (logical, _, _) in self._deployed.items() if logical == logical_id)
-        arn: str = self._cloud.client("lambda").get_function_configuration(FunctionName=name)["Role"]
+        described = self._cloud.client("lambda").get_function_configuration(FunctionName=self.name(logical_id))
+        arn: str = described["Role"]
         return arn.rpartition("/")[2]
 
     def logs(self) -> str:

@@ -76,7 +76,7 @@ def kdc_modules() -> Path:
 
 
 def missing() -> list[str]:
-    """The programs that are not there; `python3-venv` when this Python cannot make a virtual environment with pip."""
+    """The programs that are not there, and `python3-venv` when this Python lacks what makes a virtual environment."""
     folders.cache_clear()
     importlib.invalidate_caches()
     venv = [] if importlib.util.find_spec("ensurepip") else ["python3-venv"]
@@ -88,7 +88,7 @@ def main() -> int:
     absent = missing()
     if not absent:
         return 0
-    print(f"The local run needs PostgreSQL, MIT Kerberos and Python's venv; not here: {', '.join(absent)}.", flush=True)
+    print(f"The local run needs PostgreSQL, MIT Kerberos and venv; not here: {', '.join(absent)}.", flush=True)
     if shutil.which("apt-get") is None:
         print(
             "Install Python's venv, a PostgreSQL server built with GSSAPI and MIT Kerberos with its KDC, then try again:\n"

@@ -113,10 +113,12 @@ def create(wanted: Directory) -> str:
             Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
         )
     except ClientError as error:
+        # AWS may quote what it was sent.
+        error.response["Error"]["Message"] = said = message(error).replace(password, "***")
         if code(error) not in {"InvalidParameterException", "ClientException", "DirectoryLimitExceededException"}:
             raise
         raise AwsRefused(
-            f"AWS refused to create the directory {wanted['dns_name']}: {message(error).replace(password, '***')}",
+            f"AWS refused to create the directory {wanted['dns_name']}: {said}",
             "Correct DirectoryDnsName, VpcId and SubnetIds of the stack, or raise the directory quota.",
         ) from None
     return str(made["DirectoryId"])

@@ -27,17 +27,18 @@ from aurora_kerberos.step import Ready, Waiting, step
 
 
 class Arguments(TypedDict):
-    """`request`: the execution's input as it came."""
+    """`request`: the execution's input as it came, which may be anything that is JSON."""
 
-    request: Mapping[str, Any]
+    request: Any
 
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready with the plan; waiting while the cluster is being created or changed; or refused."""
     settings = parse(Settings, dict(os.environ), "The function's environment")
-    tagged = arguments["request"].get("detail-type") == names.TAG_EVENT
-    request = requested(arguments["request"], tagged)
+    given = arguments["request"]
+    tagged = isinstance(given, Mapping) and given.get("detail-type") == names.TAG_EVENT
+    request = requested(given, tagged)
     try:
         cluster = clusters.describe(request.cluster)
     except ClusterNotFound:
@@ -78,7 +79,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     return Ready({"superseded": "", "plan": plan})
 
 
-def requested(value: Mapping[str, Any], tagged: bool) -> Request:
+def requested(value: Any, tagged: bool) -> Request:
     """The request behind the execution's input."""
     if not tagged:
         return parse(Request, value, "The input")

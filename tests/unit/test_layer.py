@@ -30,6 +30,8 @@ def test_a_tag_keeps_what_can_be_read() -> None:
         ({"resources": ["arn:aws:rds:eu-central-1:123456789012:cluster:orders"]}, "orders"),
         ({"resources": []}, ""),
         ({"cluster": 7}, ""),
+        ({"cluster": "no such name"}, ""),
+        ({"cluster": "a\nb"}, ""),
         ({}, ""),
         ("orders", ""),
         (None, ""),

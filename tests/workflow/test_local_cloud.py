@@ -111,6 +111,14 @@ def test_a_directory_wants_a_good_password(cloud: Cloud, password: str) -> None:
     assert code in {"InvalidParameterException", "ValidationException"}
 
 
+def test_a_notification_s_subject_is_one_line(cloud: Cloud) -> None:
+    publish = cloud.client("sns").publish
+    for subject in ("two\nlines", "x" * 101, "ünïcode", ""):
+        assert refused(publish, TopicArn=cloud.outputs["Notifications"], Subject=subject, Message="x") in (
+            "InvalidParameter",
+        )
+
+
 def test_a_fault_strikes_as_often_as_it_was_asked_to(cloud: Cloud) -> None:
     cloud.faults = Faults([Fault(call="rds:DescribeDBClusters", error="Throttling", times=2, after=1)])
     describe = cloud.client("rds").describe_db_clusters

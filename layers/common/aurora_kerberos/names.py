@@ -15,6 +15,7 @@ MESSAGE_TAG = "kerberos-message"
 RESTART_TAG = "kerberos-restart-due"
 
 TAG_EVENT = "Tag Change on Resource"
+IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 NOT_FOR_TAGS = re.compile(r"[^\w\s.:/=+\-@]")
 
 
@@ -29,10 +30,11 @@ def tag_value(text: str) -> str:
 
 
 def requested_cluster(request: object) -> str:
-    """The identifier (or ARN) of the cluster that an execution's input is about; empty when it names none."""
+    """The identifier of the cluster that an execution's input is about; empty when it names none that could exist."""
     if not isinstance(request, Mapping):
         return ""
     named = request.get("cluster")
     if not named and isinstance(resources := request.get("resources"), list):
         named = resources[0] if resources else ""
-    return named.rpartition(":cluster:")[2] if isinstance(named, str) else ""
+    name = named.rpartition(":cluster:")[2] if isinstance(named, str) else ""
+    return name if IDENTIFIER.fullmatch(name) else ""

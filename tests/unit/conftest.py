@@ -1,0 +1,52 @@
+"""One step against the local cloud: its real handler, under its own role, with arguments of the test's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from local import scenario
+from local.cloud import Cloud
+from local.scenario import AtStart, Cluster, Directory, Role
+
+ROLE = "aurora-kerberos-directory-access"
+
+
+class StepFailed(Exception):
+    """A step raised: the name and text that Step Functions would get."""
+
+    def __init__(self, error: str, text: str) -> None:
+        super().__init__(f"{error}: {text}")
+        self.error, self.text = error, text
+
+
+Step = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """A cluster of two instances, an active directory, and the role."""
+    with Cloud() as running:
+        directory = Directory(dns_name="corp.example.com", users=["alice", "kerberos-check"])
+        scenario.prepare(
+            running, AtStart(clusters=[Cluster(id="orders")], directories=[directory], roles={ROLE: Role()})
+        )
+        yield running
+
+
+@pytest.fixture
+def step(cloud: Cloud) -> Step:
+    """Invoke a function of the template by its logical id; its answer."""
+
+    def invoke(function: str, **arguments: Any) -> dict[str, Any]:
+        event = json.dumps({"execution": "arn:aws:states:eu-central-1:123456789012:execution:m:e", **arguments})
+        failed, payload = cloud.functions.invoke(cloud.functions.name(function), event)
+        answer: dict[str, Any] = json.loads(payload)
+        if failed:
+            raise StepFailed(answer["errorType"], answer["errorMessage"])
+        return answer
+
+    return invoke

@@ -1,0 +1,131 @@
+"""Step 1: every stage and type a directory can have, and the ways to find one."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import botocore.session
+import pytest
+
+from local import scenario
+from local.cloud import Cloud
+from local.scenario import Directory
+from tests.unit.conftest import Step, StepFailed
+
+STAGES = getattr(botocore.session.get_session().get_service_model("ds").shape_for("DirectoryStage"), "enum", [])
+WAITING = {"Requested", "Creating", "Created", "Impaired", "Restoring", "Updating"}
+BROKEN = {"Inoperable", "RestoreFailed", "Deleting", "Failed", "Deleted"}
+
+
+def wanted(cloud: Cloud, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": "",
+        "dns_name": "corp.example.com",
+        "edition": "Standard",
+        "vpc_id": cloud.vpc,
+        "subnet_ids": cloud.subnets,
+        "admin_secret": "aurora-kerberos/corp.example.com/admin",
+        **changes,
+    }
+
+
+def test_no_stage_of_aws_s_is_forgotten() -> None:
+    assert {"Active"} | WAITING | BROKEN == set(STAGES)
+
+
+def test_an_active_directory_is_ready_with_what_later_steps_need(cloud: Cloud, step: Step) -> None:
+    outputs = step("EnsureDirectory", directory=wanted(cloud))["outputs"]
+    assert outputs["id"].startswith("d-")
+    assert (outputs["realm"], outputs["dns_name"]) == ("CORP.EXAMPLE.COM", "corp.example.com")
+    assert len(outputs["dns_ips"]) == 2
+    assert outputs["vpc_id"] == cloud.vpc
+    assert outputs["security_group"].startswith("sg-")
+
+
+def test_it_waits_in_every_stage_that_ends_by_itself(cloud: Cloud, step: Step) -> None:
+    found = cloud.directories.find("corp.example.com")
+    for found.stage in sorted(WAITING):
+        answer = step("EnsureDirectory", directory=wanted(cloud))
+        assert not answer["ready"], found.stage
+        assert found.directory_id in answer["reason"]
+
+
+def test_a_new_directory_is_not_asked_for_again_within_ten_minutes(cloud: Cloud, step: Step) -> None:
+    cloud.directories.find("corp.example.com").stage = "Creating"
+    assert step("EnsureDirectory", directory=wanted(cloud))["wait_seconds"] == 600
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_it_refuses_every_stage_that_does_not_end(cloud: Cloud, step: Step, by_id: bool) -> None:
+    found = cloud.directories.find("corp.example.com")
+    for found.stage in sorted(BROKEN - ({"Deleted"} if not by_id else set())):
+        with pytest.raises(StepFailed) as failed:
+            step("EnsureDirectory", directory=wanted(cloud, id=found.directory_id if by_id else ""))
+        assert failed.value.error == "DirectoryUnusable"
+        assert found.stage in failed.value.text
+
+
+def test_a_deleted_directory_is_none(cloud: Cloud, step: Step) -> None:
+    cloud.directories.find("corp.example.com").stage = "Deleted"
+    assert "is being created" in step("EnsureDirectory", directory=wanted(cloud))["reason"]
+    assert len(cloud.directories.all()) == 2
+
+
+@pytest.mark.parametrize("kind", ["SimpleAD", "ADConnector"])
+def test_a_directory_of_another_type_is_refused_by_id_and_passed_over_by_name(
+    cloud: Cloud, step: Step, kind: str
+) -> None:
+    found = cloud.directories.find("corp.example.com")
+    found.directory_type = kind
+    with pytest.raises(StepFailed, match=f"DirectoryUnusable.*is of type {kind}"):
+        step("EnsureDirectory", directory=wanted(cloud, id=found.directory_id))
+    assert "is being created" in step("EnsureDirectory", directory=wanted(cloud))["reason"]
+
+
+def test_the_name_is_found_in_whatever_case(cloud: Cloud, step: Step) -> None:
+    cloud.directories.find("corp.example.com").name = "Corp.Example.COM"
+    assert step("EnsureDirectory", directory=wanted(cloud))["outputs"]["realm"] == "CORP.EXAMPLE.COM"
+
+
+def test_two_directories_of_one_name_are_ambiguous_unless_only_one_lives(cloud: Cloud, step: Step) -> None:
+    scenario.add_directory(cloud, Directory(dns_name="corp.example.com", stage="Creating"))
+    with pytest.raises(StepFailed, match="DirectoryAmbiguous"):
+        step("EnsureDirectory", directory=wanted(cloud))
+    list(cloud.directories.all().values())[1].stage = "Failed"
+    assert step("EnsureDirectory", directory=wanted(cloud))["ready"]
+
+
+def test_an_unknown_id_is_named(cloud: Cloud, step: Step) -> None:
+    with pytest.raises(StepFailed, match="DirectoryNotFound: There is no directory d-0123456789"):
+        step("EnsureDirectory", directory=wanted(cloud, id="d-0123456789"))
+
+
+def test_a_new_directory_gets_two_zones_the_asked_edition_and_a_secret(cloud: Cloud, step: Step) -> None:
+    new = wanted(cloud, dns_name="new.example.com", admin_secret="aurora-kerberos/new.example.com/admin")
+    step("EnsureDirectory", directory=new)
+    (call,) = [call for call in cloud.calls if call.name == "ds:CreateMicrosoftAD"]
+    assert call.parameters["Edition"] == "Standard"
+    zones = cloud.client("ec2").describe_subnets(SubnetIds=call.parameters["VpcSettings"]["SubnetIds"])["Subnets"]
+    assert len({subnet["AvailabilityZone"] for subnet in zones}) == 2
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId="aurora-kerberos/new.example.com/admin")
+    assert call.parameters["Password"] in secret["SecretString"]
+
+
+def test_subnets_of_one_zone_are_refused_and_nothing_is_made(cloud: Cloud, step: Step) -> None:
+    new = wanted(cloud, dns_name="new.example.com", subnet_ids=cloud.subnets[:1])
+    with pytest.raises(StepFailed, match="all in one Availability Zone"):
+        step("EnsureDirectory", directory=new)
+    assert not [call for call in cloud.calls if call.changes]
+
+
+def test_passwords_are_as_the_directory_wants_them() -> None:
+    from local.functions import ROOT, load  # noqa: PLC0415  a function's inside, for once
+
+    new_password = inspect.unwrap(load(ROOT / "functions" / "ensure_directory")).__globals__["new_password"]
+    passwords = {new_password() for _ in range(300)}
+    assert len(passwords) == 300
+    for password in passwords:
+        assert 8 <= len(password) <= 64
+        assert "admin" not in password.lower()
+        assert sum(any(test(c) for c in password) for test in (str.islower, str.isupper, str.isdigit)) == 3

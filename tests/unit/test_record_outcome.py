@@ -1,0 +1,126 @@
+"""The end of every path: what is written for every kind of end, and that one failure keeps nothing else from it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from local import rds
+from local.cloud import Cloud
+from local.faults import Fault, Faults
+from local.scenario import registry_item
+from tests.unit.conftest import Step, StepFailed
+
+EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"
+STEPS = {
+    "directory": {"realm": "CORP.EXAMPLE.COM"},
+    "users": {"roles": ["alice@CORP.EXAMPLE.COM"]},
+    "login": {"verified": True, "principal": "check@CORP.EXAMPLE.COM"},
+}
+
+
+def arguments(**changes: Any) -> dict[str, Any]:
+    return {
+        "execution": EXECUTION,
+        "request": {"cluster": "orders"},
+        "plan": {},
+        "steps": STEPS,
+        "superseded": "",
+        "failure": {},
+        "now": "2026-01-05T09:00:00Z",
+        **changes,
+    }
+
+
+def failure(error: str, message: str = "", cause: str | None = None) -> dict[str, str]:
+    return {"Error": error, "Cause": json.dumps({"errorMessage": message}) if cause is None else cause}
+
+
+def tags(cloud: Cloud) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, "orders").get_tags()}
+
+
+def sent(cloud: Cloud) -> list[Any]:
+    return [call.parameters for call in cloud.calls if call.name == "sns:Publish" and not call.error]
+
+
+def test_a_success_is_written_everywhere(cloud: Cloud, step: Step) -> None:
+    outputs = step("RecordOutcome", **arguments())["outputs"]
+    assert outputs["outcome"] == "enabled"
+    assert outputs["message"] == (
+        "Kerberos is enabled: 1 principals of CORP.EXAMPLE.COM may log in. "
+        "check@CORP.EXAMPLE.COM logged in with a ticket"
+    )
+    assert registry_item(cloud, "orders")["outcome"] == "enabled"
+    assert tags(cloud)["kerberos-status"] == "enabled"
+    assert sent(cloud)[0]["Subject"] == "Kerberos enabled: orders"
+    assert EXECUTION in sent(cloud)[0]["Message"]
+    assert '"Enabled":[1.0]' in cloud.functions.logs()
+
+
+def test_a_failure_is_written_with_its_remedy(cloud: Cloud, step: Step) -> None:
+    cause = "No connection, port 5432.\nRemedy: Let sg-1 in."
+    outputs = step("RecordOutcome", **arguments(failure=failure("DatabaseUnreachable", cause)))["outputs"]
+    assert (outputs["error"], outputs["message"], outputs["remedy"]) == (
+        "DatabaseUnreachable",
+        "No connection, port 5432.",
+        "Let sg-1 in.",
+    )
+    assert registry_item(cloud, "orders")["remedy"] == "Let sg-1 in."
+    assert tags(cloud) == {
+        "kerberos-status": "DatabaseUnreachable",
+        "kerberos-message": "No connection port 5432. Let sg-1 in.",
+    }
+    assert "What to do: Let sg-1 in." in sent(cloud)[0]["Message"]
+    assert '"Error":"DatabaseUnreachable"' in cloud.functions.logs()
+
+
+@pytest.mark.parametrize(
+    ("failed", "message", "remedy"),
+    [
+        (failure("KeyError", "'Endpoint'"), "'Endpoint'", "not an error the workflow knows"),
+        (failure("States.Timeout", cause=""), "States.Timeout", "did not answer in time"),
+        ({"Error": "States.Timeout"}, "States.Timeout", "did not answer in time"),
+        (failure("Sandbox.Timedout", "Task timed out after 45.00 seconds"), "Task timed out", "did not answer in time"),
+        (failure("States.QueryEvaluationError", cause="not json {"), "not json {", "not an error the workflow knows"),
+        (failure("Lambda.Unknown", cause='["a list"]'), '["a list"]', "not an error the workflow knows"),
+    ],
+)
+def test_an_error_that_is_not_ours_is_recorded_as_well(
+    step: Step, failed: dict[str, str], message: str, remedy: str
+) -> None:
+    outputs = step("RecordOutcome", **arguments(failure=failed))["outputs"]
+    assert message in outputs["message"]
+    assert remedy in outputs["remedy"]
+
+
+@pytest.mark.parametrize("request_", [{}, [], "x", {"cluster": 7}, {"cluster": "no such\nname" + "x" * 300}])
+def test_a_request_that_names_no_cluster_is_notified_of(cloud: Cloud, step: Step, request_: Any) -> None:
+    outputs = step("RecordOutcome", **arguments(request=request_, failure=failure("InvalidRequest", "x")))["outputs"]
+    assert outputs["outcome"] == "failed"
+    assert len(sent(cloud)) == 1
+    assert len(sent(cloud)[0]["Subject"]) <= 100
+    assert "\n" not in sent(cloud)[0]["Subject"]
+
+
+def test_what_is_out_of_date_leaves_no_mark_on_the_cluster(cloud: Cloud, step: Step) -> None:
+    assert step("RecordOutcome", **arguments(superseded="Nothing to do: the tag is gone."))["ready"]
+    assert registry_item(cloud, "orders")["outcome"] == "superseded"
+    assert tags(cloud) == {}
+    assert sent(cloud) == []
+
+
+@pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"])
+def test_one_failure_keeps_nothing_else_from_being_written(cloud: Cloud, step: Step, call: str) -> None:
+    cloud.faults = Faults([Fault(call=call, error="InternalFailure", status=500, times=1)])
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        step("RecordOutcome", **arguments())
+    done = {call.name for call in cloud.calls if call.function and not call.error}
+    assert done == {"dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"} - {call}
+
+
+def test_a_very_long_cause_is_no_trouble(step: Step) -> None:
+    outputs = step("RecordOutcome", **arguments(failure=failure("AwsRefused", "x" * 30_000)))["outputs"]
+    assert outputs["outcome"] == "failed"
