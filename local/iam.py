@@ -69,6 +69,20 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
 }
 UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 
+# What AWS checks when it acts in the caller's name: {function: actions}; no call of ours shows them.
+BEHIND_THE_CALLS = {
+    "EnsureDirectory": {
+        "ec2:AuthorizeSecurityGroupEgress",
+        "ec2:AuthorizeSecurityGroupIngress",
+        "ec2:CreateNetworkInterface",
+        "ec2:CreateSecurityGroup",
+        "ec2:CreateTags",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeVpcs",
+    },
+    "EnsureMembership": {"ds:AuthorizeApplication", "ds:DescribeDirectories", "ds:GetAuthorizedApplicationDetails"},
+}
+
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
     "iam:CreateRole": ("Tags", "iam:TagRole"),

@@ -91,7 +91,7 @@ def main() -> int:
     print(f"The local run needs PostgreSQL, MIT Kerberos and venv; not here: {', '.join(absent)}.", flush=True)
     if shutil.which("apt-get") is None:
         print(
-            "Install Python's venv, a PostgreSQL server built with GSSAPI and MIT Kerberos with its KDC, then try again:\n"
+            "Install Python's venv, a PostgreSQL server built with GSSAPI, and MIT Kerberos with its KDC:\n"
             "  Fedora, RHEL:  dnf install postgresql-server krb5-server krb5-workstation\n"
             "  Arch:          pacman -S postgresql krb5\n"
             "  macOS:         brew install postgresql@16 krb5\n"

@@ -15,20 +15,6 @@ from local.scenario import Result
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 
-# What AWS checks when it acts in the caller's name; no call of ours shows it.
-BEHIND_THE_CALL = {
-    "ds:AuthorizeApplication",
-    "ds:GetAuthorizedApplicationDetails",
-    "ec2:AuthorizeSecurityGroupEgress",
-    "ec2:AuthorizeSecurityGroupIngress",
-    "ec2:CreateNetworkInterface",
-    "ec2:CreateSecurityGroup",
-    "ec2:CreateTags",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeVpcs",
-}
-BEHIND_THE_CALL_OF = {("EnsureMembership", "ds:DescribeDirectories")}
-
 needed: dict[str, set[str]] = defaultdict(set)
 rehearsed: set[Path] = set()
 
@@ -104,6 +90,6 @@ def test_no_policy_allows_what_no_scenario_needed() -> None:
     for name, properties in stack.functions().items():
         statements = [statement for policy in properties.get("Policies", []) for statement in policy["Statement"]]
         actions = {action for statement in statements for action in iam.listed(statement["Action"])}
-        allowed[name] = {a for a in actions - BEHIND_THE_CALL if (name, a) not in BEHIND_THE_CALL_OF}
+        allowed[name] = actions - iam.BEHIND_THE_CALLS.get(name, set())
     needed_of_policies = {name: needed[name] - iam.UNAUTHORIZED for name in allowed}
     assert allowed == needed_of_policies
