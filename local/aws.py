@@ -1,7 +1,7 @@
 """Between botocore and moto: what every call of the local run passes.
 
 botocore has validated the parameters against its service model when a call comes here. Then, in this order: the call
-is recorded, the role of the calling function must allow it, a fault of the scenario may strike, a fake of ours may
+is recorded, the role that it is made with must allow it, a fault of the scenario may strike, a fake of ours may
 answer (or add to what moto answers).
 """
 
@@ -11,12 +11,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.utils import ArnParser
+from moto.iam.models import get_account_id_from, iam_backends
 
 from local import iam
 from local.faults import AwsError
@@ -25,12 +26,19 @@ from local.moto_patches import current
 Parameters = Mapping[str, Any]
 READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch")
 
-calling = threading.local()  # .function: logical id of the function whose handler runs in this thread
+HOME = "123456789012"  # moto's account for who has no credentials: where the stack is
+
+# .function: logical id of the function whose handler runs in this thread; .account: whose call is being answered.
+calling = threading.local()
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call. `error` is AWS's code when it was refused; `needs` are the IAM actions it needed of a function."""
+    """One call.
+
+    `error` is AWS's code when it was refused; `needs` are the IAM actions it needed of who made it: of the function, or
+    of the role (by its name) that the function had assumed. `account` is where it was made.
+    """
 
     function: str
     service: str
@@ -38,6 +46,8 @@ class Call:
     parameters: Parameters
     error: str = ""
     needs: tuple[str, ...] = ()
+    role: str = ""
+    account: str = HOME
 
     @property
     def name(self) -> str:
@@ -84,14 +94,28 @@ def _remember_parameters(params: Parameters, context: dict[str, Any], **_: Any) 
 
 
 @contextmanager
-def _the_cloud_itself() -> Iterator[str]:
+def _the_cloud_itself(account: str) -> Iterator[str]:
     """What the fakes call is not called by the function; the name of that function."""
-    function = getattr(calling, "function", "")
-    calling.function = ""
+    function, before = getattr(calling, "function", ""), account_of_the_call()
+    calling.function, calling.account = "", account
     try:
         yield function
     finally:
-        calling.function = function
+        calling.function, calling.account = function, before
+
+
+def account_of_the_call() -> str:
+    """The account whose call is being answered in this thread; the stack's own when there is none."""
+    account: str = getattr(calling, "account", HOME)
+    return account
+
+
+def _caller(request_signer: Any) -> tuple[str, str]:
+    """Account and role name (empty: not an assumed one) behind a client's credentials."""
+    key = getattr(request_signer._credentials, "access_key", "")
+    account = get_account_id_from(key)
+    found = iam_backends[account]["aws"].access_keys.get(key)
+    return account, str(getattr(found, "role_arn", None) or "").rpartition("/")[2]
 
 
 def metadata(status: int) -> dict[str, Any]:
@@ -99,24 +123,27 @@ def metadata(status: int) -> dict[str, Any]:
     return {"HTTPStatusCode": status, "RequestId": str(uuid.uuid4()), "HTTPHeaders": {}, "RetryAttempts": 0}
 
 
-def _before_call(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
+def _before_call(
+    model: Any, context: dict[str, Any], request_signer: Any, **_: Any
+) -> tuple[Any, dict[str, Any]] | None:
     cloud = current()
     if cloud is None:
         return None
     service, operation = model.service_model.service_name, model.name
     parameters = context["local_parameters"]
-    with _the_cloud_itself() as function:
+    account, role = _caller(request_signer)
+    with _the_cloud_itself(account) as function:
         needs = iam.needed(cloud, service, operation, parameters) if function else ()
-        context["local_needs"] = needs
+        call = context["local_call"] = Call(function, service, operation, parameters, "", needs, role, account)
         try:
             if function:
-                iam.authorize(cloud, function, service, operation, parameters)
+                iam.authorize(cloud, call)
             cloud.faults.strike(service, operation)
             answer = fakes[service, operation](cloud, parameters) if (service, operation) in fakes else None
         except AwsError as error:
-            # No after-call event follows with the parameters: this is the end of the call.
-            del context["local_parameters"]
-            cloud.record(Call(function, service, operation, parameters, error.code, needs))
+            # No after-call event follows: this is the end of the call.
+            del context["local_call"]
+            cloud.record(replace(call, error=error.code))
             return SimpleNamespace(status_code=error.status), {
                 "Error": {"Code": error.code, "Message": error.message},
                 "ResponseMetadata": metadata(error.status),
@@ -126,17 +153,16 @@ def _before_call(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, di
     return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": metadata(200)}
 
 
-def _after_call(http_response: Any, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+def _after_call(http_response: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
     cloud = current()
-    if cloud is None or "local_parameters" not in context:
+    if cloud is None or "local_call" not in context:
         return
-    service, operation = model.service_model.service_name, model.name
-    parameters = context.pop("local_parameters")
+    call: Call = context.pop("local_call")
     error = parsed.get("Error", {}).get("Code", "") if http_response.status_code >= 300 else ""
-    with _the_cloud_itself() as function:
-        cloud.record(Call(function, service, operation, parameters, error, context["local_needs"]))
-        if not error and (service, operation) in aftermaths:
-            aftermaths[service, operation](cloud, parameters, parsed)
+    with _the_cloud_itself(call.account):
+        cloud.record(replace(call, error=error))
+        if not error and (call.service, call.operation) in aftermaths:
+            aftermaths[call.service, call.operation](cloud, call.parameters, parsed)
 
 
 BUILTIN_HANDLERS += [

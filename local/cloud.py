@@ -9,18 +9,21 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 from moto import mock_aws
 from moto.events.models import events_backends
+from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
 from local import moto_patches, stack
 from local import rds as _rds  # noqa: F401  registers its fakes
 from local import sns as _sns  # noqa: F401  registers its fakes
-from local.aws import Call
+from local import sts as _sts  # noqa: F401  registers its fakes
+from local.aws import HOME, Call, account_of_the_call
 from local.clock import Clock
 from local.databases import Databases
 from local.directory_service import Directories
@@ -45,8 +48,24 @@ class Takes(BaseModel):
     event: int = Field(1, description="EventBridge's delivery of a tag event.")
 
 
+@dataclass(frozen=True)
+class Network:
+    """A VPC and its subnets, one in each Availability Zone."""
+
+    vpc: str
+    subnets: list[str]
+
+    @classmethod
+    def default(cls, cloud: Cloud, account: str) -> Network:
+        """The default VPC of an account."""
+        ec2 = cloud.client("ec2", account)
+        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
+        return cls(vpc, [subnet["SubnetId"] for subnet in found])
+
+
 class Cloud:
-    """One account in one Region with the stack deployed, from `with` to its end.
+    """An account with the stack deployed, and other accounts beside it, in one Region, from `with` to its end.
 
     Args:
         parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
@@ -54,7 +73,7 @@ class Cloud:
         listener: told every moment as it happens.
     """
 
-    account = "123456789012"
+    home = HOME
     region = "eu-central-1"
 
     def __init__(
@@ -73,7 +92,7 @@ class Cloud:
         self.roles_made: dict[str, float] = {}
         self.executions: dict[str, Execution] = {}
         self.failing_joins: dict[str, int] = {}
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._listener = listener
         self._open = ExitStack()
 
@@ -98,10 +117,12 @@ class Cloud:
             opened.callback(self.databases.stop)
             self._overlay = folder / "kdcs.conf"
             self.functions = Functions(self)
-            ec2 = self.client("ec2")
-            self.vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
-            found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])["Subnets"]
-            self.subnets = [subnet["SubnetId"] for subnet in found]
+            network = Network.default(self, self.home)
+            self.vpc, self.subnets = network.vpc, network.subnets
+            self.subnet_group = "databases"
+            self.client("rds").create_db_subnet_group(
+                DBSubnetGroupName=self.subnet_group, DBSubnetGroupDescription="databases", SubnetIds=self.subnets
+            )
             placed = {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
             self.outputs = stack.deploy(self, placed | self.parameters)
             self.state_machine = self.outputs["StateMachine"]
@@ -113,11 +134,25 @@ class Cloud:
 
     # --- what people and AWS do ---------------------------------------------------------------------------------------
 
-    def client(self, service: str) -> Any:
-        """A client for the cloud itself and for tests; the functions have their own."""
-        if service not in self._clients:
-            self._clients[service] = boto3.client(service, region_name=self.region)  # type: ignore[call-overload]  # any service
-        return self._clients[service]
+    @property
+    def account(self) -> str:
+        """The account whose call is being answered; the stack's own when there is none."""
+        return account_of_the_call()
+
+    def client(self, service: str, account: str = "") -> Any:
+        """A client for the cloud itself and for tests, of the present account or a named one; functions have others."""
+        account = account or self.account
+        if (service, account) not in self._clients:
+            session = self._session(account)
+            self._clients[service, account] = session.client(service, region_name=self.region)  # type: ignore[call-overload]  # any service
+        return self._clients[service, account]
+
+    def _session(self, account: str) -> boto3.Session:
+        """moto tells accounts apart by whose access key signs."""
+        if account == self.home:
+            return boto3.Session()
+        key = iam_backends[account]["aws"].create_temp_access_key()
+        return boto3.Session(aws_access_key_id=key.access_key_id, aws_secret_access_key=key.secret_access_key)
 
     def arn(self, service: str, resource: str, region: bool = True) -> str:
         """The ARN of a resource of this account."""

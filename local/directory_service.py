@@ -27,14 +27,14 @@ class Directories:
         self._folder = folder
         self._kdcs: dict[str, Kdc] = {}
 
-    def all(self) -> dict[str, Any]:
-        """moto's directories by id."""
-        found: dict[str, Any] = ds_backends[self._cloud.account][self._cloud.region].directories
-        return found
+    def all(self) -> list[Any]:
+        """moto's directories, of all accounts."""
+        accounts = list(ds_backends.values())
+        return [found for account in accounts for found in account[self._cloud.region].directories.values()]
 
     def find(self, name: str) -> Any:
         """moto's directory by id or DNS name, or None."""
-        return next((d for d in self.all().values() if name in (d.directory_id, d.name)), None)
+        return next((found for found in self.all() if name in (found.directory_id, found.name)), None)
 
     def activate(self, directory: Any) -> None:
         """The domain controllers are there."""

@@ -51,6 +51,7 @@ class Functions:
         self._deployed: dict[str, tuple[str, Path, bool]] = {}
         self._log = io.StringIO()
         aurora_kerberos.aws.client.cache_clear()
+        aurora_kerberos.aws.session.cache_clear()
         for handler in aurora_kerberos.step.logger.handlers:
             handler.setStream(self._log)  # type: ignore[attr-defined]  # Powertools logs to a stream
 
@@ -64,7 +65,9 @@ class Functions:
 
     def role(self, logical_id: str) -> str:
         """The name of the role that a function runs with."""
-        described = self._cloud.client("lambda").get_function_configuration(FunctionName=self.name(logical_id))
+        described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(
+            FunctionName=self.name(logical_id)
+        )
         arn: str = described["Role"]
         return arn.rpartition("/")[2]
 
@@ -75,7 +78,7 @@ class Functions:
     def invoke(self, name: str, payload: bytes | str) -> tuple[bool, bytes]:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
         logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
-        described = self._cloud.client("lambda").get_function_configuration(FunctionName=name)
+        described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(FunctionName=name)
         if in_vpc:
             self._cloud.databases.start()
         with _one_at_a_time, redirect_stdout(self._log):

@@ -15,6 +15,7 @@ from moto.iam.models import iam_backends
 from local.faults import AwsError
 
 if TYPE_CHECKING:
+    from local.aws import Call
     from local.cloud import Cloud
 
 Parameters = Mapping[str, Any]
@@ -65,6 +66,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "secretsmanager:GetSecretValue": _secret,
     "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
     "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
+    "rds:DescribeDBSubnetGroups": _rds("subgrp", "DBSubnetGroupName"),
+    "sts:AssumeRole": lambda _, parameters: str(parameters["RoleArn"]),
     "sts:GetCallerIdentity": _none,
 }
 UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
@@ -91,19 +94,21 @@ TAGGING = {
 }
 
 
-def authorize(cloud: Cloud, function: str, service: str, operation: str, parameters: Parameters) -> None:
-    """Refuse the call, as AWS does, when the function's role does not allow it.
+def authorize(cloud: Cloud, call: Call) -> None:
+    """Refuse a function's call, as AWS does, when the role it is made with does not allow it.
 
     Raises:
         AwsError: AccessDenied (or the service's own code for it).
         KeyError: the operation is not in `RESOURCES` yet.
     """
-    statements = list(policies(cloud, function))
-    for action, resource, context in required(cloud, service, operation, parameters):
-        if action not in UNAUTHORIZED and not allows(statements, action, resource, context):
-            code = "AccessDeniedException" if service in {"ds", "secretsmanager", "ssm", "dynamodb"} else "AccessDenied"
+    who = f"{call.function} as {call.role}" if call.role else call.function
+    policies = list(statements_of(call.account, call.role or cloud.functions.role(call.function)))
+    for action, resource, context in required(cloud, call.service, call.operation, call.parameters):
+        if action not in UNAUTHORIZED and not allows(policies, action, resource, context):
+            code = "AccessDenied" if call.service in {"iam", "rds", "sns", "sts"} else "AccessDeniedException"
+            code = "UnauthorizedOperation" if call.service == "ec2" else code
             raise AwsError(
-                code, f"User: {function} is not authorized to perform: {action} on resource: {resource}", status=403
+                code, f"User: {who} is not authorized to perform: {action} on resource: {resource}", status=403
             )
 
 
@@ -128,20 +133,25 @@ def required(
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
 
 
-def policies(cloud: Cloud, function: str) -> Iterator[Mapping[str, Any]]:
-    """The statements of the inline policies of a function's role, as deployed."""
-    role = iam_backends[cloud.account]["aws"].get_role(cloud.functions.role(function))
-    for document in role.policies.values():
-        yield from listed(json.loads(document)["Statement"] if isinstance(document, str) else document["Statement"])
+def statements_of(account: str, role: str) -> Iterator[Mapping[str, Any]]:
+    """The statements of the inline policies of a role, as deployed."""
+    for document in iam_backends[account]["aws"].get_role(role).policies.values():
+        yield from statements(document)
+
+
+def statements(document: str | Mapping[str, Any]) -> list[Any]:
+    """The statements of a policy document; moto keeps some as text."""
+    read = json.loads(document) if isinstance(document, str) else document
+    return listed(read["Statement"])
 
 
 def allows(
-    statements: list[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, str] | None = None
+    policies: list[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, str] | None = None
 ) -> bool:
     """Whether the statements allow an action on a resource under the context keys; a Deny wins."""
     effects = {
         statement["Effect"]
-        for statement in statements
+        for statement in policies
         if any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["Action"]))
         and any(matches(pattern, resource) for pattern in listed(statement["Resource"]))
         and conditions_hold(statement.get("Condition", {}), context or {})

@@ -21,10 +21,10 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import rds
-from local.aws import Call
+from local import rds, stack
+from local.aws import HOME, Call
 from local.clock import BEGINNING
-from local.cloud import Cloud, Takes
+from local.cloud import Cloud, Network, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
 from local.login import Login, login
@@ -74,6 +74,7 @@ class Directory(Part):
     dns_name: str
     stage: str = "Active"
     type: str = "MicrosoftAD"
+    account: str = Field(HOME, description="Another account's number: the role of directory-account.yaml is there.")
     users: list[str] = Field(default_factory=list)
 
 
@@ -309,18 +310,21 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
     """A directory that was made long ago."""
-    backend = ds_backends[cloud.account][cloud.region]
+    network = Network.default(cloud, directory.account)
+    if directory.account != cloud.home:
+        stack.deploy_directory_account(cloud, directory.account)
+    backend = ds_backends[directory.account][cloud.region]
     made = backend.create_microsoft_ad(
         region=cloud.region,
         name=directory.dns_name,
         short_name="",
         password=MASTER_PASSWORD,
         description="",
-        vpc_settings={"VpcId": cloud.vpc, "SubnetIds": cloud.subnets[:2]},
+        vpc_settings={"VpcId": network.vpc, "SubnetIds": network.subnets[:2]},
         edition="Standard",
         tags=[],
     )
-    found = cloud.directories.all()[made]
+    found = backend.directories[made]
     if directory.stage == "Active" and directory.type == "MicrosoftAD":
         cloud.directories.activate(found)
         create_users(cloud, directory.dns_name, directory.users)
@@ -341,6 +345,7 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
         MasterUsername=MASTER,
         VpcSecurityGroupIds=[group],
+        DBSubnetGroupName=cloud.subnet_group,
         Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
         **password,
     )

@@ -79,6 +79,16 @@ class _ManagedPolicies(ManagedPolicyLoader):  # type: ignore[misc]  # samtransla
         return {}
 
 
+def deploy_directory_account(cloud: Cloud, account: str) -> None:
+    """The role of `directory-account.yaml` in the directory's account, for the stack in its own."""
+    cloud.client("cloudformation", account).create_stack(
+        StackName=STACK,
+        TemplateBody=(ROOT / "directory-account.yaml").read_text(),
+        Parameters=[{"ParameterKey": "WorkflowAccountId", "ParameterValue": cloud.home}],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+
+
 def deploy(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
     """Create the stack; its outputs."""
     cloudformation = cloud.client("cloudformation")

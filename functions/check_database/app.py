@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from aurora_kerberos.database import Cluster, Grant, master, refuse_unfit_roles
+from aurora_kerberos.database import Cluster, master, refuse_unfit_roles
+from aurora_kerberos.principals import Grant
 from aurora_kerberos.step import Ready, step
 
 

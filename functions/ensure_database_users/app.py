@@ -7,8 +7,9 @@ from typing import TypedDict
 from psycopg2 import sql
 from psycopg2.extensions import cursor
 
-from aurora_kerberos.database import Cluster, Grant, master, refuse_unfit_roles
+from aurora_kerberos.database import Cluster, master, refuse_unfit_roles
 from aurora_kerberos.errors import DatabaseUnreachable
+from aurora_kerberos.principals import Grant
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 

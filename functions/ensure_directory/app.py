@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-import string
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos.aws import client, code, message, secret
+from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.errors import AwsRefused, DirectoryAmbiguous, DirectoryNotFound, DirectoryUnusable
+from aurora_kerberos.passwords import generated
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 DEADLINE = 90 * MINUTE
@@ -23,7 +21,11 @@ TYPES = {"MicrosoftAD", "SharedMicrosoftAD"}
 
 
 class Directory(TypedDict):
-    """The plan's `directory`. `id` may be empty; the last four are for creating one."""
+    """The plan's `directory`.
+
+    `id` may be empty. `role` is the ARN of the role of the directory's account, when that is another one. The rest is
+    for creating a directory.
+    """
 
     id: str
     dns_name: str
@@ -31,6 +33,7 @@ class Directory(TypedDict):
     vpc_id: str
     subnet_ids: list[str]
     admin_secret: str
+    role: str
 
 
 class Arguments(TypedDict):
@@ -45,6 +48,11 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     wanted = arguments["directory"]
     found = find(wanted)
     if found is None:
+        if wanted["role"]:
+            raise DirectoryNotFound(
+                f"There is no directory {wanted['dns_name']} in {where(wanted['role'])}.",
+                "Create it in that account; only in its own account does this stack create a directory.",
+            )
         return being_created(create(wanted))
     name, stage = found["DirectoryId"], found["Stage"]
     if found["Type"] not in TYPES:
@@ -57,11 +65,12 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             f"Directory {name} ({wanted['dns_name']}) is {stage}. {found.get('StageReason', '')}".strip(),
             "Repair or delete it in AWS Directory Service, or set DirectoryId to another one, then start again.",
         )
-    if stage in NEW:
+    shared = found["Type"] == "SharedMicrosoftAD"
+    if stage in NEW and not shared:
         return being_created(name)
-    if stage != "Active":
+    if stage != "Active" and not shared:  # what a shared one is, its ShareStatus says, which is step 5's to look at
         return Waiting(f"Directory {name} is {stage}", deadline=DEADLINE)
-    return Ready(described(found))
+    return Ready(described(found, wanted["role"]))
 
 
 def being_created(name: str) -> Waiting:
@@ -71,17 +80,18 @@ def being_created(name: str) -> Waiting:
 
 def find(wanted: Directory) -> dict[str, Any] | None:
     """The directory of that id, or the only living one of that DNS name (`ds:DescribeDirectories`)."""
+    ds = client("ds", wanted["role"])
     if wanted["id"]:
         try:
-            return dict(client("ds").describe_directories(DirectoryIds=[wanted["id"]])["DirectoryDescriptions"][0])
+            return dict(ds.describe_directories(DirectoryIds=[wanted["id"]])["DirectoryDescriptions"][0])
         except ClientError as error:
             if code(error) != "EntityDoesNotExistException":
                 raise
             raise DirectoryNotFound(
-                f"There is no directory {wanted['id']} in this account and Region.",
-                "Set the stack's parameter DirectoryId to an existing one, or leave it empty.",
+                f"There is no directory {wanted['id']} in {where(wanted['role'])}.",
+                "Set the stack's parameter DirectoryId to an existing one of this Region, or leave it empty.",
             ) from error
-    pages = client("ds").get_paginator("describe_directories").paginate()
+    pages = ds.get_paginator("describe_directories").paginate()
     found = [
         directory
         for page in pages
@@ -100,12 +110,18 @@ def find(wanted: Directory) -> dict[str, Any] | None:
     return living[0] if living else None
 
 
+def where(role: str) -> str:
+    """The account that was asked, in words."""
+    return f"the account of the role {role}" if role else "this account"
+
+
 def create(wanted: Directory) -> str:
     """Create the directory in two of the stack's subnets; its id (`ds:CreateMicrosoftAD`)."""
     subnet_ids = two_subnets(wanted["subnet_ids"])
-    password = admin_password(wanted["admin_secret"], wanted["dns_name"])
+    description = f"The user Admin of the directory {wanted['dns_name']}"
+    password = generated(wanted["admin_secret"], "Admin", description)
     try:
-        made = client("ds").create_microsoft_ad(
+        made = client("ds", wanted["role"]).create_microsoft_ad(
             Name=wanted["dns_name"],
             Password=password,
             Edition=wanted["edition"],  # left out, AWS makes the dear one
@@ -136,42 +152,22 @@ def two_subnets(subnet_ids: list[str]) -> list[str]:
     return [subnet for _, subnet in sorted(zones.items())][:2]
 
 
-def admin_password(name: str, dns_name: str) -> str:
-    """The Admin user's password, generated into Secrets Manager the first time."""
-    password = new_password()
-    try:
-        client("secretsmanager").create_secret(
-            Name=name,
-            Description=f"The user Admin of the directory {dns_name}",
-            SecretString=json.dumps({"username": "Admin", "password": password}),
-            Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
-        )
-    except ClientError as error:
-        if code(error) != "ResourceExistsException":
-            raise
-        return secret(name, "password")["password"]
-    return password
+def described(found: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """What later steps need; a shared directory tells its addresses only through its owner's description.
 
-
-def new_password() -> str:
-    """A password as CreateMicrosoftAD wants it: three of four classes of characters, without the word admin."""
-    while True:
-        password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
-        classes = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
-        if all(set(password) & set(each) for each in classes) and "admin" not in password.lower():
-            return password
-
-
-def described(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What later steps need; a shared directory tells its addresses only through its owner's description."""
+    `owner_account` is empty for a directory of this account. `shared` tells that the id is this account's own for a
+    directory that another account shares with it.
+    """
     owner = found.get("OwnerDirectoryDescription", {})
     vpc = found.get("VpcSettings") or owner.get("VpcSettings", {})
     return {
         "id": found["DirectoryId"],
         "realm": found["Name"].upper(),
-        "dns_name": found["Name"],
+        "dns_name": found["Name"].lower(),
         "dns_ips": found.get("DnsIpAddrs") or owner.get("DnsIpAddrs", []),
         "vpc_id": vpc.get("VpcId", ""),
         "security_group": vpc.get("SecurityGroupId", ""),
-        "owner_account": owner.get("AccountId", ""),
+        "owner_account": role.split(":")[4] if role else owner.get("AccountId", ""),
+        "shared": found["Type"] == "SharedMicrosoftAD",
+        "role": role,
     }

@@ -37,9 +37,9 @@ class Progress(TypedDict):
 
 
 class Arguments(TypedDict):
-    """`cluster` (identifier), `directory` (id), `role` (name), `now` (ISO 8601) and `progress` (empty at first)."""
+    """`cluster` of the plan, `directory` (id), `role` (name), `now` (ISO 8601) and `progress` (empty at first)."""
 
-    cluster: str
+    cluster: Mapping[str, Any]
     directory: str
     role: str
     now: str
@@ -50,7 +50,7 @@ class Arguments(TypedDict):
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready when cluster and instances are `kerberos-enabled` and restarted where the guide says so."""
     progress: Progress = {"reattempted": False, "restarted": [], **arguments["progress"]}  # type: ignore[typeddict-item]  # the same keys
-    cluster = clusters.describe(arguments["cluster"])
+    cluster = clusters.describe(arguments["cluster"]["id"])
     instances = clusters.instances(cluster)
     name = cluster["DBClusterIdentifier"]
     refuse_stuck(cluster, instances)
@@ -77,7 +77,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         if names.RESTART_TAG not in names.tags(cluster):
             tag_restart(cluster, AFTER_JOINING)  # somebody else has asked for it
         return Waiting(f"Membership of {pending[0]} is {status}", deadline=deadline, outputs=progress)
-    return restart(cluster, instances, arguments["now"], progress)
+    return restart(cluster, instances, arguments, progress)
 
 
 def membership(resource: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -150,12 +150,12 @@ def join_failed(name: str, failed: list[str], statuses: Mapping[str, str]) -> En
 
 
 def restart(
-    cluster: Mapping[str, Any], instances: list[dict[str, Any]], now: str, progress: Progress
+    cluster: Mapping[str, Any], instances: list[dict[str, Any]], arguments: Arguments, progress: Progress
 ) -> Ready | Waiting:
     """Restart what has not restarted since joining: one instance at a time, readers first (`rds:RebootDBInstance`)."""
     since = names.tags(cluster).get(names.RESTART_TAG)
     if since == AFTER_JOINING:
-        tag_restart(cluster, since := now)
+        tag_restart(cluster, since := arguments["now"])
     for instance in instances:
         name, status = instance["DBInstanceIdentifier"], instance["DBInstanceStatus"]
         if status not in clusters.AVAILABLE:
@@ -175,7 +175,8 @@ def restart(
         return Waiting(f"Instance {name} is rebooting", outputs=done)
     if since:
         client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
-    return Ready({"endpoint": cluster["Endpoint"], "port": cluster["Port"], "restarted": progress["restarted"]})
+    joined = {**arguments["cluster"], "endpoint": cluster["Endpoint"], "port": cluster["Port"]}
+    return Ready({"cluster": joined, "restarted": progress["restarted"]})
 
 
 def restarted(instance: Mapping[str, Any], since: datetime) -> bool:

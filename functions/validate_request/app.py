@@ -21,7 +21,18 @@ from aurora_kerberos.errors import (
     InvalidRequest,
     ServiceRoleInvalid,
 )
-from aurora_kerberos.request import Principal, Request, Settings, TagEvent, parse, parse_json
+from aurora_kerberos.principals import merged
+from aurora_kerberos.request import (
+    Listed,
+    Principal,
+    PrincipalGroup,
+    Request,
+    Settings,
+    TagEvent,
+    Trust,
+    parse,
+    parse_json,
+)
 from aurora_kerberos.service_role import missing_principals
 from aurora_kerberos.step import Ready, Waiting, step
 
@@ -35,7 +46,7 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready with the plan; waiting while the cluster is being created or changed; or refused."""
-    settings = parse(Settings, dict(os.environ), "The function's environment")
+    settings = Settings.read(os.environ, extra_settings())
     given = arguments["request"]
     tagged = isinstance(given, Mapping) and given.get("detail-type") == names.TAG_EVENT
     request = requested(given, tagged)
@@ -54,7 +65,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         return Waiting(f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}")
     directory = wanted_directory(settings)
     refuse_role(settings.service_role_name)
-    principals = wanted_principals(request, settings, tags, cluster["DBClusterIdentifier"])
+    listed = wanted_principals(request, settings, tags, cluster["DBClusterIdentifier"])
+    principals = [each for each in listed if isinstance(each, Principal)]
     checked = [settings.check_principal] if settings.check_secret else []
     realm = directory["dns_name"].upper()
     plan = {
@@ -66,14 +78,21 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             "database": request.database,
             "security_groups": [group["VpcSecurityGroupId"] for group in cluster.get("VpcSecurityGroups", [])],
             "master_secret": master_secret(request, settings, tags, cluster),
+            "vpc_id": clusters.vpc(cluster),
         },
         "directory": directory,
+        "trusts": [wanted_trust(trust, settings) for trust in settings.trusts],
+        "directory_users": wanted_users(listed, settings, directory["dns_name"]),
+        "network": {"mode": settings.network, "function_security_group": settings.function_security_group},
+        "share_method": settings.directory_share_method,
         "service_role": settings.service_role_name,
-        "principals": merged([*principals, *checked], realm),
+        "principals": merged(
+            {"principal": each.written(realm), "roles": each.roles, "groups": []} for each in [*principals, *checked]
+        ),
         "check": {"principal": settings.check_principal.written(realm), "secret": settings.check_secret},
         "warnings": [
             *availability.warnings(region(), cluster["EngineVersion"]),
-            *([] if principals else ["No principals are listed: nobody will be able to log in."]),
+            *([] if listed else ["No principals are listed: nobody will be able to log in."]),
         ],
     }
     return Ready({"superseded": "", "plan": plan})
@@ -118,12 +137,13 @@ def wanted_directory(settings: Settings) -> dict[str, Any]:
     dns_name = settings.directory_dns_name
     if settings.directory_id:
         try:
-            described = client("ds").describe_directories(DirectoryIds=[settings.directory_id])
+            ds = client("ds", settings.directory_account_role)
+            described = ds.describe_directories(DirectoryIds=[settings.directory_id])
         except ClientError as error:
             if code(error) not in {"EntityDoesNotExistException", "InvalidParameterException"}:
                 raise
             raise DirectoryNotFound(
-                f"There is no directory {settings.directory_id} in this account and Region.",
+                f"There is no directory {settings.directory_id} in this Region of the directory's account.",
                 "Set the stack's parameter DirectoryId to an existing one, or leave it empty.",
             ) from error
         dns_name = described["DirectoryDescriptions"][0]["Name"]
@@ -132,8 +152,32 @@ def wanted_directory(settings: Settings) -> dict[str, Any]:
         "dns_name": dns_name.lower(),
         "edition": settings.directory_edition,
         "vpc_id": settings.vpc_id,
-        "subnet_ids": settings.subnet_ids.split(","),
+        "subnet_ids": settings.subnet_ids,
         "admin_secret": f"{settings.secret_prefix}/{dns_name.lower()}/admin",
+        "role": settings.directory_account_role,
+    }
+
+
+def wanted_trust(trust: Trust, settings: Settings) -> dict[str, Any]:
+    """One trust for `ensure_trust`."""
+    return {
+        "domain": trust.domain,
+        "direction": trust.direction,
+        "dns_ips": [str(address) for address in trust.dns_ips],
+        "password_secret": trust.password_secret or f"{settings.secret_prefix}/{trust.domain}/trust",
+    }
+
+
+def wanted_users(listed: list[Listed], settings: Settings, dns_name: str) -> dict[str, Any]:
+    """What `ensure_directory_users` is to create, and the groups it is to look up."""
+    users = [
+        {**user.model_dump(), "secret": f"{settings.secret_prefix}/{dns_name}/users/{user.name}"}
+        for user in settings.users
+    ]
+    return {
+        "users": users,
+        "groups": [group.model_dump() for group in settings.groups],
+        "principal_groups": [group.model_dump() for group in listed if isinstance(group, PrincipalGroup)],
     }
 
 
@@ -152,37 +196,41 @@ def refuse_role(name: str) -> None:
         )
 
 
-def wanted_principals(request: Request, settings: Settings, tags: Mapping[str, str], cluster: str) -> list[Principal]:
+def wanted_principals(request: Request, settings: Settings, tags: Mapping[str, str], cluster: str) -> list[Listed]:
     """From the input, else the parameter that the cluster's tag names, else the cluster's own, else the stack's."""
     if request.principals is not None:
         return request.principals
     named = tags.get(names.PRINCIPALS_TAG)
-    found = parameter(named or f"{settings.parameter_prefix}/principals/{cluster}")
+    found = principals_in(named or f"{settings.parameter_prefix}/principals/{cluster}")
     if named and found is None:
         raise InvalidRequest(
             f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which does not exist.",
             "Create the parameter, or take the tag off.",
         )
-    return found if found is not None else parameter(settings.default_principals) or []
+    return found if found is not None else principals_in(settings.default_principals) or []
 
 
-def parameter(name: str) -> list[Principal] | None:
+def principals_in(name: str) -> list[Listed] | None:
     """The principals in an SSM parameter; None when there is no such parameter."""
+    value = parameter(name)
+    return None if value is None else parse_json(list[Listed], value, f"The parameter {name}")
+
+
+def extra_settings() -> dict[str, Any]:
+    """The JSON settings that do not fit a parameter of the stack; empty when there are none."""
+    name = f"{os.environ['PARAMETER_PREFIX']}/settings"
+    value = parameter(name)
+    return {} if value is None else parse_json(dict[str, Any], value, f"The parameter {name}")
+
+
+def parameter(name: str) -> str | None:
+    """The text in an SSM parameter; None when there is no such parameter (`ssm:GetParameter`)."""
     try:
-        value = client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+        return str(client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
     except ClientError as error:
         if code(error) != "ParameterNotFound":
             raise
         return None
-    return parse_json(list[Principal], value, f"The parameter {name}")
-
-
-def merged(principals: list[Principal], realm: str) -> list[dict[str, Any]]:
-    """Each principal once, as PostgreSQL must know it, with all the roles it is listed with."""
-    roles: dict[str, set[str]] = {}
-    for principal in principals:
-        roles.setdefault(principal.written(realm), set()).update(principal.roles)
-    return [{"principal": principal, "roles": sorted(granted)} for principal, granted in sorted(roles.items())]
 
 
 def master_secret(request: Request, settings: Settings, tags: Mapping[str, str], cluster: Mapping[str, Any]) -> str:

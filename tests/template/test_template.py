@@ -100,7 +100,7 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "rds:DescribeEvents",
     }
     for name, properties in stack.functions().items():
-        for policy in properties["Policies"]:
+        for policy in properties.get("Policies", []):
             for statement in policy["Statement"]:
                 actions = set(iam.listed(statement["Action"]))
                 assert not [action for action in actions if "*" in action], name

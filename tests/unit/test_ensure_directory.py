@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import botocore.session
 import pytest
 
+from aurora_kerberos.passwords import new_password
 from local import scenario
 from local.cloud import Cloud
 from local.scenario import Directory
@@ -26,6 +26,7 @@ def wanted(cloud: Cloud, **changes: Any) -> dict[str, Any]:
         "vpc_id": cloud.vpc,
         "subnet_ids": cloud.subnets,
         "admin_secret": "aurora-kerberos/corp.example.com/admin",
+        "role": "",
         **changes,
     }
 
@@ -92,7 +93,7 @@ def test_two_directories_of_one_name_are_ambiguous_unless_only_one_lives(cloud: 
     scenario.add_directory(cloud, Directory(dns_name="corp.example.com", stage="Creating"))
     with pytest.raises(StepFailed, match="DirectoryAmbiguous"):
         step("EnsureDirectory", directory=wanted(cloud))
-    list(cloud.directories.all().values())[1].stage = "Failed"
+    cloud.directories.all()[1].stage = "Failed"
     assert step("EnsureDirectory", directory=wanted(cloud))["ready"]
 
 
@@ -120,9 +121,6 @@ def test_subnets_of_one_zone_are_refused_and_nothing_is_made(cloud: Cloud, step:
 
 
 def test_passwords_are_as_the_directory_wants_them() -> None:
-    from local.functions import ROOT, load  # noqa: PLC0415  a function's inside, for once
-
-    new_password = inspect.unwrap(load(ROOT / "functions" / "ensure_directory")).__globals__["new_password"]
     passwords = {new_password() for _ in range(300)}
     assert len(passwords) == 300
     for password in passwords:

@@ -28,7 +28,7 @@ WAITING = {
 
 def arguments(cloud: Cloud, **changes: Any) -> dict[str, Any]:
     directory = cloud.directories.find("corp.example.com").directory_id
-    return {"cluster": "orders", "directory": directory, "role": ROLE, "now": NOW, "progress": {}, **changes}
+    return {"cluster": {"id": "orders"}, "directory": directory, "role": ROLE, "now": NOW, "progress": {}, **changes}
 
 
 def cluster(cloud: Cloud) -> Any:

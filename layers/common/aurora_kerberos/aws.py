@@ -9,7 +9,9 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, KerberosError, SecretUnusable
 
@@ -37,13 +39,34 @@ DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Not
 
 
 @cache
-def client(service: str) -> Any:
+def client(service: str, role: str = "") -> Any:
     """The client of an AWS service in the function's Region, made when first asked for.
 
     Time-outs are short and retries few: the state machine has the patience, the function has not.
+
+    Args:
+        service: as boto3 names it.
+        role: ARN of a role to call it with, be it of another account; empty for the function's own.
     """
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
-    return boto3.client(service, region_name=region(), config=config)  # type: ignore[call-overload]  # any service
+    return session(role).client(service, region_name=region(), config=config)  # type: ignore[call-overload]  # any service
+
+
+@cache
+def session(role: str) -> boto3.Session:
+    """A session of the role; its credentials are renewed before they expire ("AssumeRole", AWS STS API reference)."""
+    own = boto3.Session(region_name=region())
+    if not role:
+        return own
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=own._session.create_client,
+        source_credentials=own.get_credentials(),
+        role_arn=role,
+        extra_args={"RoleSessionName": "aurora-kerberos", "ExternalId": os.environ["EXTERNAL_ID"]},
+    )
+    assumed = get_session()
+    assumed._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]  # botocore's stubs leave it out
+    return boto3.Session(botocore_session=assumed, region_name=region())
 
 
 def region() -> str:

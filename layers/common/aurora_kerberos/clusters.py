@@ -73,3 +73,9 @@ def instances(cluster: dict[str, Any]) -> list[dict[str, Any]]:
         (instance for page in found for instance in page["DBInstances"]),
         key=lambda instance: (instance["DBInstanceIdentifier"] in writers, instance["DBInstanceIdentifier"]),
     )
+
+
+def vpc(cluster: dict[str, Any]) -> str:
+    """The id of the VPC that the cluster's subnet group is in (`rds:DescribeDBSubnetGroups`)."""
+    groups = client("rds").describe_db_subnet_groups(DBSubnetGroupName=cluster["DBSubnetGroup"])["DBSubnetGroups"]
+    return str(groups[0]["VpcId"])

@@ -12,6 +12,7 @@ from psycopg2.extensions import connection, cursor
 
 from aurora_kerberos.aws import secret
 from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
+from aurora_kerberos.principals import Grant
 
 CONNECT_TIMEOUT = 10  # seconds; well below the functions' own time-outs
 
@@ -25,13 +26,6 @@ class Cluster(TypedDict):
     database: str
     security_groups: list[str]
     master_secret: str
-
-
-class Grant(TypedDict):
-    """One of the plan's `principals`: the login role and the roles it is granted beside rds_ad."""
-
-    principal: str
-    roles: list[str]
 
 
 @contextmanager

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    AliasGenerator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    IPvAnyAddress,
     StringConstraints,
+    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 
 from aurora_kerberos.errors import InvalidRequest
-
-LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names with only a notice (NAMEDATALEN)
+from aurora_kerberos.principals import LONGEST_NAME, written
 
 T = TypeVar("T")
 
@@ -69,13 +70,33 @@ class Principal(BaseModel):
         Raises:
             InvalidRequest: longer than a PostgreSQL name.
         """
-        principal = f"{self.name.lower()}@{(self.realm or realm).upper()}"
-        if len(principal.encode()) > LONGEST_NAME:
-            raise InvalidRequest(
-                f"The principal {principal!r} has {len(principal.encode())} bytes.",
-                f"PostgreSQL cuts names at {LONGEST_NAME} bytes, and the login would never match. Use a shorter name.",
-            )
-        return principal
+        return written(self.name, self.realm or realm)
+
+
+class PrincipalGroup(BaseModel):
+    """A group of the directory whose members shall be able to log in.
+
+    Without `map_to` each member becomes a database user with `roles`. With it, the members log in as the database role
+    `map_to`, which is granted `roles`: the extension pg_ad_mapping looks the group up at each login ("Using AD security
+    groups for Aurora PostgreSQL access control").
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f@/\\\[\]:;|=,+*?<>\"]{1,63}$")]
+    roles: list[Name] = Field(default_factory=list)
+    map_to: Name | None = None
+    weight: Annotated[int, Field(ge=1)] = 1
+
+
+def _kind(value: object) -> str:
+    return "group" if isinstance(value, PrincipalGroup) or (isinstance(value, Mapping) and "group" in value) else "name"
+
+
+Listed = Annotated[
+    Annotated[Principal, Tag("name")] | Annotated[PrincipalGroup, Tag("group")],
+    Discriminator(_kind),
+]
 
 
 class Request(BaseModel):
@@ -84,7 +105,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cluster: Annotated[str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$")]
-    principals: list[Principal] | None = None
+    principals: list[Listed] | None = None
     master_secret: str = ""
     database: Name = "postgres"
 
@@ -107,22 +128,90 @@ class TagEvent(BaseModel):
         return parse(Request, {"cluster": self.resources[0]}, "The tag event")
 
 
-class Settings(BaseModel):
-    """The stack's parameters, as `template.yaml` puts them into the environment of `validate_request`."""
+DnsName = Annotated[str, StringConstraints(pattern=r"^([a-zA-Z0-9]+[.-])+[a-zA-Z0-9]+$", to_lower=True)]
+# What a sAMAccountName may hold; a user's has at most 20 characters (ds-data API reference).
+UserName = Annotated[str, StringConstraints(pattern=r"^[\w\-.]{1,20}$", to_lower=True)]
+GroupName = Annotated[str, StringConstraints(pattern=r"^[\w\-. ]{1,63}$")]
 
-    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=str.upper))
+
+class Trust(BaseModel):
+    """A forest trust with an on-premises domain (step 2)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domain: Annotated[DnsName, Field(description="DNS name of the on-premises domain.")]
+    direction: Annotated[
+        Literal["outgoing", "two-way"],
+        Field(description="`outgoing`: the directory trusts the on-premises domain, whose users may log in here."),
+    ] = "outgoing"
+    dns_ips: Annotated[
+        list[IPvAnyAddress], Field(min_length=1, max_length=4, description="The domain's DNS servers, by address.")
+    ]
+    password_secret: Annotated[
+        str, Field(description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said.")
+    ] = ""
+
+
+class User(BaseModel):
+    """A user that the directory shall have (step 4)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[UserName, Field(description="The name to log in with (sAMAccountName).")]
+    given_name: str = ""
+    surname: str = ""
+    email: str = ""
+
+
+class Group(BaseModel):
+    """A security group that the directory shall have, with at least these members (step 4)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[GroupName, Field(description="The group's name (sAMAccountName).")]
+    members: Annotated[list[UserName], Field(description="Users to be in it; nobody is taken out.")] = []
+
+
+class Settings(BaseModel):
+    """The stack's parameters, as `template.yaml` puts them into the environment of `validate_request`.
+
+    What does not fit a parameter of the stack stands in the SSM parameter `<ParameterPrefix>/settings`, a JSON object
+    of the same fields; where both say something, it wins.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     directory_id: str
-    directory_dns_name: str
+    directory_dns_name: DnsName
     directory_edition: str
+    directory_account_role: str
+    directory_share_method: Literal["HANDSHAKE", "ORGANIZATIONS"]
+    network: Literal["managed", "existing"]
     vpc_id: str
-    subnet_ids: str
+    subnet_ids: list[str]
+    function_security_group: str
     service_role_name: str
     parameter_prefix: str
     secret_prefix: str
     default_principals: str
     check_principal: Principal
     check_secret: str
+    trusts: list[Trust] = []
+    users: list[User] = []
+    groups: list[Group] = []
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], extra: Mapping[str, Any]) -> Settings:
+        """The settings of a function's environment, completed by the JSON settings.
+
+        Raises:
+            InvalidRequest: naming every field that is wrong.
+        """
+        given: dict[str, Any] = {
+            name: environment[name.upper()] for name in cls.model_fields if name.upper() in environment
+        }
+        given["subnet_ids"] = given.get("subnet_ids", "").split(",")
+        return parse(cls, {**given, **extra}, "The settings")
 
 
 def parse(model: type[T], value: object, what: str) -> T:
@@ -148,10 +237,20 @@ def parse_json(model: type[T], text: str, what: str) -> T:
 
 def _invalid(error: ValidationError, what: str) -> InvalidRequest:
     problems = [
-        f"{'.'.join(map(str, detail['loc'])) or 'it'}: {detail['msg'].removeprefix('Value error, ')}"
+        f"{_place(detail['loc'])}: {detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     return InvalidRequest(
         f"{what} is not valid: {'; '.join(problems)}.",
         'Write it as the README shows; the least is {"cluster": "<identifier>"}.',
     )
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where in the input; after a list's index stands the kind of entry it was taken for, which nobody has written."""
+    written = [part for before, part in zip((None, *location), location, strict=False) if not _is_kind(before, part)]
+    return ".".join(map(str, written)) or "it"
+
+
+def _is_kind(before: int | str | None, part: int | str) -> bool:
+    return isinstance(before, int) and part in {"name", "group"}

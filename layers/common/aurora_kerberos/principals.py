@@ -1,0 +1,49 @@
+"""Kerberos principals as PostgreSQL must know them, and the database roles they are granted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypedDict
+
+from aurora_kerberos.errors import InvalidRequest
+
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names with only a notice (NAMEDATALEN)
+
+
+class Grant(TypedDict):
+    """One of the plan's `principals`: the login role and the roles it is granted beside rds_ad.
+
+    `groups` are the directory's groups that it has come from; empty for one that was listed by name.
+    """
+
+    principal: str
+    roles: list[str]
+    groups: list[str]
+
+
+def written(name: str, realm: str) -> str:
+    """The principal as PostgreSQL must know it: lower-case name, upper-case realm (step 7 of the guide).
+
+    Raises:
+        InvalidRequest: longer than a PostgreSQL name.
+    """
+    principal = f"{name.lower()}@{realm.upper()}"
+    if len(principal.encode()) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"The principal {principal!r} has {len(principal.encode())} bytes.",
+            f"PostgreSQL cuts names at {LONGEST_NAME} bytes, and the login would never match. Use a shorter name.",
+        )
+    return principal
+
+
+def merged(grants: Iterable[Grant]) -> list[Grant]:
+    """Each principal once, with all the roles and groups it is listed with, in the order of their names."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for grant in grants:
+        roles, groups = found.setdefault(grant["principal"], (set(), set()))
+        roles.update(grant["roles"])
+        groups.update(grant["groups"])
+    return [
+        {"principal": principal, "roles": sorted(roles), "groups": sorted(groups)}
+        for principal, (roles, groups) in sorted(found.items())
+    ]
