@@ -1,10 +1,16 @@
-"""Before step 1: the functions are let in at the database's port, as far as security groups go."""
+"""Before step 1: the functions are let in at the database's port, as far as security groups go.
+
+Only by naming the functions' security group, which AWS allows within a VPC and over an active peering. Where that is
+not so, or the stack's `Network` is `existing`, nothing is changed, and the next step finds out by connecting.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from aurora_kerberos import security_groups
+from aurora_kerberos.network import Place, peered, tcp
 from aurora_kerberos.step import Ready, Waiting, step
 
 
@@ -17,5 +23,13 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when it is so."""
-    return Ready({"opened": []})
+    """Ready with what was opened, which may be nothing."""
+    cluster, network = arguments["cluster"], arguments["network"]
+    if network["mode"] == "existing":
+        return Ready({"opened": []})
+    database = Place.of_cluster(cluster)
+    functions = Place.of_functions(network, database.account)
+    closed = security_groups.missing(database, "ingress", functions, [tcp(cluster["port"])])
+    if not closed or (database.vpc_id != functions.vpc_id and not peered(functions, database)):
+        return Ready({"opened": []})
+    return Ready({"opened": [security_groups.allow(database, "ingress", functions, closed)]})

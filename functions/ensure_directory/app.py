@@ -166,6 +166,7 @@ def described(found: Mapping[str, Any], role: str) -> dict[str, Any]:
         "dns_name": found["Name"].lower(),
         "dns_ips": found.get("DnsIpAddrs") or owner.get("DnsIpAddrs", []),
         "vpc_id": vpc.get("VpcId", ""),
+        "subnet_ids": vpc.get("SubnetIds", []),
         "security_group": vpc.get("SecurityGroupId", ""),
         "owner_account": role.split(":")[4] if role else owner.get("AccountId", ""),
         "shared": found["Type"] == "SharedMicrosoftAD",

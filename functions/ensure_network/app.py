@@ -1,22 +1,314 @@
-"""Step 5: cluster and directory reach each other at the documented ports, and the functions the directory."""
+"""Step 5: cluster and directory reach each other at the documented ports, and the functions the directory.
+
+Nothing is changed before all that only a person can change has been looked at. With `network: existing`, and for a
+directory of another account in which this stack has no role, it is looked at and nothing is ever changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from aurora_kerberos.step import Ready, Waiting, step
+from botocore.exceptions import ClientError
+
+from aurora_kerberos import security_groups
+from aurora_kerberos.aws import DENIED, LATER, code, message
+from aurora_kerberos.errors import NetworkBlocked, NetworkOverlaps, PeeringFailed
+from aurora_kerberos.network import (
+    DIRECTORY_PORTS,
+    KERBEROS,
+    Place,
+    Ports,
+    blocking_acls,
+    peerings,
+    unreachable,
+    wanting,
+)
+from aurora_kerberos.step import MINUTE, Ready, Waiting, step
+
+# The statuses of "VPC peering connection lifecycle" (VPC peering guide); those not named here pass by themselves.
+GONE = {"deleted", "expired"}
+REFUSED = {"failed", "rejected"}
+
+
+class Progress(TypedDict):
+    """What this execution has made already; handed back by the state machine."""
+
+    opened: list[str]
 
 
 class Arguments(TypedDict):
-    """`cluster` and `network` of the plan; `directory`: the outputs of `ensure_directory`."""
+    """`cluster` and `network` of the plan, the `directory` (outputs of `ensure_directory`) and `progress`."""
 
     cluster: Mapping[str, Any]
     directory: Mapping[str, Any]
     network: Mapping[str, Any]
+    progress: Progress | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Who opens connections to whom, and at which ports."""
+
+    source: Place
+    target: Place
+    ports: Sequence[Ports]
+
+    @property
+    def across(self) -> bool:
+        """Whether it leads from one VPC to another."""
+        return self.source.vpc_id != self.target.vpc_id
 
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when it is so."""
-    return Ready({"opened": []})
+    """Ready when every way is open, with what was made for it and what could not be looked at."""
+    ways = ways_of(arguments)
+    directory = ways[0].target
+    opened: list[str] = list(arguments["progress"].get("opened", []))
+    unchecked = (
+        [] if directory.seen else [f"{directory.vpc_id} and {directory.groups[0]} of account {directory.account}"]
+    )
+    if arguments["network"]["mode"] == "existing" or not directory.seen:
+        check(ways, directory.seen)
+        return Ready({"opened": [], "unchecked": unchecked, "peering": ""})
+
+    refuse_obstacles(ways)
+    peering = ""
+    for way in ways:
+        if way.across:
+            made = peer(way, opened)
+            if isinstance(made, Waiting):
+                return made
+            unchecked += resolve_names(way, made)
+            route(way, made["VpcPeeringConnectionId"], opened)
+            peering = peering or made["VpcPeeringConnectionId"]
+    for way in ways:
+        if waiting := let_through(way, opened):
+            return waiting
+    return Ready({"opened": opened, "unchecked": unchecked, "peering": peering})
+
+
+def ways_of(arguments: Arguments) -> list[Way]:
+    """From the cluster to the directory; and from the functions to its KDC, if they are to try a login."""
+    cluster, directory = Place.of_cluster(arguments["cluster"]), arguments["directory"]
+    controllers = Place(
+        f"directory {directory['id']}",
+        directory["vpc_id"],
+        directory["subnet_ids"],
+        [directory["security_group"]],
+        addresses=directory["dns_ips"],
+        role=directory["role"],
+        account=directory["owner_account"] or cluster.account,
+        seen=bool(directory["role"]) or not directory["shared"],
+    )
+    ways = [Way(cluster, controllers, DIRECTORY_PORTS)]
+    if arguments["network"]["login"]:
+        ways.append(Way(Place.of_functions(arguments["network"], cluster.account), controllers, [KERBEROS]))
+    return ways
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def check(ways: list[Way], both_sides: bool) -> None:
+    """Refuse, in one error, all that is missing and would have to be made by hand."""
+    found = []
+    for way in ways:
+        found += blocking_acls(way.source, way.target, way.ports)
+        if way.across:
+            found += unreachable(way.source, way.target)
+            found += unreachable(way.target, way.source) if both_sides else []
+        found += [
+            f"security group {here.groups[0]} of {here.name} has no {direction} rule for "
+            f"{security_groups.listed(ports)} {'from' if direction == 'ingress' else 'to'} {there.name}"
+            for here, direction, there, ports in closed(way)
+        ]
+    if found:
+        raise NetworkBlocked(
+            f"The network is not ready: {'; '.join(dict.fromkeys(found))}.",
+            "Have this mended. Or let this stack do what it can: set its parameter Network to managed, and "
+            "DirectoryAccountRole when the directory is in another account.",
+        )
+
+
+def closed(way: Way) -> Iterator[tuple[Place, security_groups.Direction, Place, list[Ports]]]:
+    """Where security groups do not let the way through: whose, which direction, the other side, the ports."""
+    sides: list[tuple[Place, security_groups.Direction, Place]] = [(way.source, "egress", way.target)]
+    if way.target.seen:
+        sides.append((way.target, "ingress", way.source))
+    for here, direction, there in sides:
+        if ports := security_groups.missing(here, direction, there, way.ports):
+            yield here, direction, there, ports
+
+
+def refuse_obstacles(ways: list[Way]) -> None:
+    """Refuse what this project never changes: network ACLs, and routes that lead elsewhere.
+
+    Raises:
+        NetworkOverlaps: the VPCs share addresses, so AWS would not peer them.
+        NetworkBlocked: with all that is in the way.
+    """
+    acls = [line for way in ways for line in blocking_acls(way.source, way.target, way.ports)]
+    if acls:
+        raise NetworkBlocked(
+            f"Traffic is blocked: {'; '.join(dict.fromkeys(acls))}.",
+            "Let these network ACLs allow the named ports in the named direction, answers included, then start again.",
+        )
+    routes = []
+    for way in ways:
+        if not way.across:
+            continue
+        living = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE | REFUSED]
+        peering = living[0]["VpcPeeringConnectionId"] if living else ""
+        pairs = [(a, b) for a in way.source.blocks for b in way.target.blocks if a.overlaps(b)]
+        if pairs and not peering:
+            raise NetworkOverlaps(
+                f"{way.source.vpc_id} of {way.source.name} and {way.target.vpc_id} of {way.target.name} cannot be "
+                f"peered: {' and '.join(f'{a} overlaps {b}' for a, b in pairs)}.",
+                "Use a directory in a VPC with other addresses (DirectoryId), or move the cluster to one.",
+            )
+        for here, there in ((way.source, way.target), (way.target, way.source)):
+            routes += wanting(here, there, peering)[1]
+    if routes:
+        raise NetworkBlocked(
+            f"Routes lead elsewhere, and none is ever replaced: {'; '.join(dict.fromkeys(routes))}.",
+            "If they lead to the other VPC (a transit gateway, say), set the stack's parameter Network to existing. "
+            "Otherwise delete them, then start again.",
+        )
+
+
+# --- making -----------------------------------------------------------------------------------------------------------
+
+
+def peer(way: Way, opened: list[str]) -> dict[str, Any] | Waiting:
+    """The active peering of the two VPCs; requested, accepted and waited for where it is not."""
+    found = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE]
+    # One that is refused hides none that lives.
+    found.sort(key=lambda each: (each["Status"]["Code"] != "active", each["Status"]["Code"] in REFUSED))
+    if not found:
+        return request(way, opened)
+    name, status = found[0]["VpcPeeringConnectionId"], found[0]["Status"]
+    if status["Code"] == "active":
+        return found[0]
+    if status["Code"] in REFUSED:
+        raise PeeringFailed(
+            f"The VPC peering {name} between {way.source.vpc_id} and {way.target.vpc_id} is {status['Code']}: "
+            f"{status.get('Message', 'AWS gives no reason')}.",
+            "Mend what AWS names. A failed request stays listed for 2 hours, a rejected one for 2 days; start again "
+            "when it is gone, or peer the VPCs by hand.",
+        )
+    if status["Code"] == "pending-acceptance":
+        accept(name, accepter(way, found[0]))
+    return Waiting(f"VPC peering {name} is {status['Code']}", deadline=30 * MINUTE, outputs=Progress(opened=opened))
+
+
+def request(way: Way, opened: list[str]) -> Waiting:
+    """Ask for a peering (`ec2:CreateVpcPeeringConnection`)."""
+    try:
+        made = way.source.ec2.create_vpc_peering_connection(
+            VpcId=way.source.vpc_id,
+            PeerVpcId=way.target.vpc_id,
+            PeerOwnerId=way.target.account,
+            TagSpecifications=[
+                {
+                    "ResourceType": "vpc-peering-connection",
+                    "Tags": [{"Key": "managed-by", "Value": "aurora-kerberos"}],
+                }
+            ],
+        )["VpcPeeringConnection"]
+    except ClientError as error:
+        if code(error) == "VpcPeeringConnectionAlreadyExists":  # another execution was faster
+            return Waiting("The VPC peering is not listed yet", deadline=5 * MINUTE, outputs=Progress(opened=opened))
+        if "LimitExceeded" not in code(error) or code(error) in LATER:
+            raise
+        raise PeeringFailed(
+            f"AWS does not peer {way.source.vpc_id} and {way.target.vpc_id}: {message(error)}",
+            "Raise the quota of VPC peering connections, or delete one that nobody needs.",
+        ) from error
+    name = made["VpcPeeringConnectionId"]
+    opened.append(f"VPC peering {name} between {way.source.vpc_id} and {way.target.vpc_id}")
+    return Waiting(f"VPC peering {name} has been requested", outputs=Progress(opened=opened))
+
+
+def accepter(way: Way, peering: Mapping[str, Any]) -> Place:
+    """The side that has been asked; it may be either, when somebody else did the asking."""
+    asked = peering["AccepterVpcInfo"]["VpcId"]
+    return way.target if way.target.vpc_id == asked else way.source
+
+
+def accept(name: str, place: Place) -> None:
+    """Accept a peering in the account that has been asked (`ec2:AcceptVpcPeeringConnection`)."""
+    try:
+        place.ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=name)
+    except ClientError as error:
+        # Accepted by somebody else meanwhile, or not known yet in that account: the next look tells.
+        if code(error) not in {"InvalidStateTransition", "InvalidVpcPeeringConnectionID.NotFound"}:
+            raise
+
+
+def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
+    """Each side lets the other resolve its names to private addresses (`ec2:ModifyVpcPeeringConnectionOptions`).
+
+    It is for people's convenience: Aurora's endpoints and the domain controllers have private addresses anyway. So what
+    AWS refuses (both VPCs need DNS host names) is told, and stops nothing.
+    """
+    refused = []
+    for side in ("Requester", "Accepter"):
+        info = peering[f"{side}VpcInfo"]
+        if info.get("PeeringOptions", {}).get("AllowDnsResolutionFromRemoteVpc"):
+            continue
+        place = way.source if way.source.vpc_id == info["VpcId"] else way.target
+        options = {f"{side}PeeringConnectionOptions": {"AllowDnsResolutionFromRemoteVpc": True}}
+        try:
+            place.ec2.modify_vpc_peering_connection_options(
+                VpcPeeringConnectionId=peering["VpcPeeringConnectionId"], **options
+            )
+        except ClientError as error:
+            if code(error) in LATER | DENIED:
+                raise
+            refused.append(f"DNS resolution of {info['VpcId']} over the peering: {message(error)}")
+    return refused
+
+
+def route(way: Way, peering: str, opened: list[str]) -> None:
+    """A route to the other VPC in each route table that matters, on both sides (`ec2:CreateRoute`)."""
+    for here, there in ((way.source, way.target), (way.target, way.source)):
+        for table, block in sorted(wanting(here, there, peering)[0]):
+            try:
+                here.ec2.create_route(
+                    RouteTableId=table, DestinationCidrBlock=str(block), VpcPeeringConnectionId=peering
+                )
+            except ClientError as error:
+                if code(error) == "RouteAlreadyExists":  # another execution was faster
+                    continue
+                if code(error) != "RouteLimitExceeded":
+                    raise
+                raise NetworkBlocked(
+                    f"Route table {table} of {here.name} has no room for {block} over {peering}: {message(error)}",
+                    'Raise the quota "Routes per route table", or take routes out that nobody needs; then start again.',
+                ) from error
+            opened.append(f"route {block} over {peering} in {table} of {here.name}")
+
+
+def let_through(way: Way, opened: list[str]) -> Waiting | None:
+    """Rules for what the security groups do not let through yet, and for nothing more."""
+    for here, direction, there, ports in closed(way):
+        try:
+            opened.append(security_groups.allow(here, direction, there, ports))
+        except ClientError as error:
+            if code(error) != "InvalidGroup.NotFound" or not way.across:
+                raise
+            # A group of the other VPC can be named only once AWS has taken in that the peering is active.
+            refused = NetworkBlocked(
+                f"AWS does not let {here.groups[0]} name {there.groups[0]} over the peering: {message(error)}",
+                "Check that both security groups exist, then start again.",
+            )
+            return Waiting(
+                f"{there.groups[0]} is not known over the peering yet",
+                deadline=5 * MINUTE,
+                otherwise=refused,
+                outputs=Progress(opened=opened),
+            )
+    return None

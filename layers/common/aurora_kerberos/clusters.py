@@ -75,7 +75,7 @@ def instances(cluster: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def vpc(cluster: dict[str, Any]) -> str:
-    """The id of the VPC that the cluster's subnet group is in (`rds:DescribeDBSubnetGroups`)."""
-    groups = client("rds").describe_db_subnet_groups(DBSubnetGroupName=cluster["DBSubnetGroup"])["DBSubnetGroups"]
-    return str(groups[0]["VpcId"])
+def placed(cluster: dict[str, Any]) -> dict[str, Any]:
+    """The VPC and the subnets that the cluster's instances may be in (`rds:DescribeDBSubnetGroups`)."""
+    (group,) = client("rds").describe_db_subnet_groups(DBSubnetGroupName=cluster["DBSubnetGroup"])["DBSubnetGroups"]
+    return {"vpc_id": group["VpcId"], "subnet_ids": [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]}

@@ -97,6 +97,18 @@ class AnotherDirectory(ConfigurationError):
     """The cluster is a member of another directory's domain."""
 
 
+class NetworkBlocked(ConfigurationError):
+    """A route, a network ACL or a security group is in the way between cluster, directory and functions."""
+
+
+class NetworkOverlaps(ConfigurationError):
+    """Two VPCs that are to be peered share addresses."""
+
+
+class PeeringFailed(ConfigurationError):
+    """A VPC peering was rejected, or AWS could not make it."""
+
+
 class DatabaseUnreachable(ConfigurationError):
     """The function cannot open a connection to the database."""
 
