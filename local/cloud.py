@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
 from local import moto_patches, stack
-from local import rds as _rds  # noqa: F401  registers its fakes
+from local import rds as _rds
 from local import sns as _sns  # noqa: F401  registers its fakes
 from local import sts as _sts  # noqa: F401  registers its fakes
 from local.aws import HOME, Call, account_of_the_call
@@ -31,6 +30,8 @@ from local.executions import Execution
 from local.faults import Faults
 from local.functions import Functions
 from local.moments import Kind, Listener, Moment
+from local.network import Hosts, Network, Networks, reaches
+from local.servers import LOOPBACK, NOBODY
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -46,22 +47,6 @@ class Takes(BaseModel):
     restart: int = Field(90, description="Restarting an instance.")
     maintenance_window: int = Field(72 * HOUR, description="Until the next maintenance window.")
     event: int = Field(1, description="EventBridge's delivery of a tag event.")
-
-
-@dataclass(frozen=True)
-class Network:
-    """A VPC and its subnets, one in each Availability Zone."""
-
-    vpc: str
-    subnets: list[str]
-
-    @classmethod
-    def default(cls, cloud: Cloud, account: str) -> Network:
-        """The default VPC of an account."""
-        ec2 = cloud.client("ec2", account)
-        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
-        found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
-        return cls(vpc, [subnet["SubnetId"] for subnet in found])
 
 
 class Cloud:
@@ -117,12 +102,10 @@ class Cloud:
             opened.callback(self.databases.stop)
             self._overlay = folder / "kdcs.conf"
             self.functions = Functions(self)
-            network = Network.default(self, self.home)
+            self.networks = Networks(self)
+            network = self.networks.named("default")
             self.vpc, self.subnets = network.vpc, network.subnets
-            self.subnet_group = "databases"
-            self.client("rds").create_db_subnet_group(
-                DBSubnetGroupName=self.subnet_group, DBSubnetGroupDescription="databases", SubnetIds=self.subnets
-            )
+            self.subnet_group = self.subnet_group_of(network)
             placed = {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
             self.outputs = stack.deploy(self, placed | self.parameters)
             self.state_machine = self.outputs["StateMachine"]
@@ -162,6 +145,15 @@ class Cloud:
         """The ARN of a DB cluster."""
         return self.arn("rds", f"cluster:{cluster}")
 
+    def subnet_group_of(self, network: Network) -> str:
+        """The name of a DB subnet group with the subnets of a VPC, made when first asked for."""
+        name = "databases" if network.vpc == self.vpc else f"databases-{network.vpc}"
+        if name not in _rds.backend(self).subnet_groups:
+            self.client("rds").create_db_subnet_group(
+                DBSubnetGroupName=name, DBSubnetGroupDescription="databases", SubnetIds=network.subnets
+            )
+        return name
+
     def start(self, request: Mapping[str, Any]) -> str:
         """Start an execution as a person does in the console; its name."""
         return self.start_execution(self.state_machine, request)
@@ -187,10 +179,21 @@ class Cloud:
 
     # --- what the fakes ask for and tell ------------------------------------------------------------------------------
 
-    def environment(self) -> dict[str, str]:
-        """What is added to a function's environment: names mean this machine, and KDCs have ports of their own."""
-        self._overlay.write_text(self.directories.client_conf())
-        return {"AWS_REGION": self.region, "PGHOSTADDR": "127.0.0.1", "KRB5_CONFIG": str(self._overlay)}
+    def environment(self, hosts: Hosts | None = None, cluster: str = "") -> dict[str, str]:
+        """What is added to a function's environment: names mean this machine, and KDCs have ports of their own.
+
+        Args:
+            hosts: where the function is; None reaches everything.
+            cluster: the one whose database it may want to reach.
+        """
+        self._overlay.write_text(self.directories.client_conf(hosts))
+        database = _rds.backend(self).clusters.get(cluster)
+        reached = not hosts or not database or reaches(self, hosts, Hosts.of_cluster(self, database), database.port)
+        return {
+            "AWS_REGION": self.region,
+            "PGHOSTADDR": LOOPBACK if reached else NOBODY,
+            "KRB5_CONFIG": str(self._overlay),
+        }
 
     def refuse_to_join(self, cluster: str) -> bool:
         """Whether this attempt of a cluster to join its domain shall fail."""

@@ -12,6 +12,8 @@ from moto.ds.models import ds_backends
 from local.aws import Parameters, aftermath, fake
 from local.faults import AwsError
 from local.kdc import Kdc
+from local.network import Hosts, furnish_directory, reaches
+from local.servers import LOOPBACK, NOBODY
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -54,10 +56,16 @@ class Directories:
             self._kdcs[directory.directory_id] = kdc
         return self._kdcs[directory.directory_id]
 
-    def client_conf(self) -> str:
-        """Where the KDCs of this machine are; libkrb5 reads it before a client's own krb5.conf."""
-        kdcs = list(self._kdcs.values())
-        return kdcs[0].client_conf(*kdcs[1:]) if kdcs else ""
+    def client_conf(self, hosts: Hosts | None = None) -> str:
+        """Where the KDCs of this machine are; libkrb5 reads it before a client's own krb5.conf.
+
+        Those that `hosts` do not reach are said to be where nobody listens.
+        """
+        sections = []
+        for name, kdc in self._kdcs.items():
+            open_ = hosts is None or reaches(self._cloud, hosts, Hosts.of_directory(self.find(name)), 88)
+            sections.append(kdc.section(LOOPBACK if open_ else NOBODY))
+        return f"[realms]\n{''.join(sections)}" if sections else ""
 
     def stop(self) -> None:
         """End all KDCs."""
@@ -79,6 +87,7 @@ def check_password(cloud: Cloud, parameters: Parameters) -> None:  # noqa: ARG00
 def created(cloud: Cloud, _: Parameters, answer: Mapping[str, Any]) -> None:
     """Requested, Creating, and a long time later Active."""
     directory = cloud.directories.find(answer["DirectoryId"])
+    furnish_directory(cloud, directory, None)
     directory.stage, directory.dns_ip_addrs = "Requested", []
 
     def active() -> None:

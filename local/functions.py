@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import aurora_kerberos.aws
 import aurora_kerberos.step
 from local.aws import calling
+from local.network import Hosts
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -79,16 +80,21 @@ class Functions:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
         logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
         described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(FunctionName=name)
+        event = json.loads(payload or "{}")
+        hosts = None
         if in_vpc:
             self._cloud.databases.start()
+            placed = described["VpcConfig"]
+            subnets, groups = placed["SubnetIds"], placed["SecurityGroupIds"]
+            hosts = Hosts.in_subnets(self._cloud, self._cloud.home, subnets, groups)
+        added = self._cloud.environment(hosts, event.get("cluster", {}).get("id", "") if hosts else "")
         with _one_at_a_time, redirect_stdout(self._log):
             before = dict(os.environ)
             os.environ.update(described["Environment"]["Variables"])
-            os.environ.update(self._cloud.environment(), AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
+            os.environ.update(added, AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
             calling.function = logical_id
             try:
                 handler = _handlers.get(logical_id) or _handlers.setdefault(logical_id, load(folder))
-                event = json.loads(payload or "{}")
                 answer = handler(event, Context(described["FunctionName"], described["FunctionArn"]))
                 return False, json.dumps(answer).encode()
             except Exception as error:  # noqa: BLE001  whatever a handler raises, Lambda reports

@@ -41,16 +41,42 @@ def _secret(cloud: Cloud, parameters: Parameters) -> str:
     return value if value.startswith("arn:") else cloud.arn("secretsmanager", f"secret:{value}-AbCdEf")
 
 
+def _ec2(kind: str, name: str) -> Callable[[Cloud, Parameters], str]:
+    return lambda cloud, parameters: cloud.arn("ec2", f"{kind}/{parameters[name]}")
+
+
+def _requested_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
+    """The requester's VPC, and the peering there is going to be."""
+    return [cloud.arn("ec2", f"vpc/{parameters['VpcId']}"), cloud.arn("ec2", "vpc-peering-connection/pcx-0")]
+
+
+def _accepted_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
+    """The accepter's VPC, whichever that is, and the peering."""
+    return [cloud.arn("ec2", "vpc/vpc-0"), _ec2("vpc-peering-connection", "VpcPeeringConnectionId")(cloud, parameters)]
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
 
 # "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
-RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
+RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ds:CreateMicrosoftAD": _none,
     "ds:DescribeDirectories": _none,
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
+    "ec2:AcceptVpcPeeringConnection": _accepted_peering,
+    "ec2:AuthorizeSecurityGroupEgress": _ec2("security-group", "GroupId"),
+    "ec2:AuthorizeSecurityGroupIngress": _ec2("security-group", "GroupId"),
+    "ec2:CreateRoute": _ec2("route-table", "RouteTableId"),
+    "ec2:CreateVpcPeeringConnection": _requested_peering,
+    "ec2:DescribeNetworkAcls": _none,
+    "ec2:DescribeRouteTables": _none,
+    "ec2:DescribeSecurityGroups": _none,
     "ec2:DescribeSubnets": _none,
+    "ec2:DescribeVpcPeeringConnections": _none,
+    "ec2:DescribeVpcs": _none,
+    "ec2:GetManagedPrefixListEntries": _ec2("prefix-list", "PrefixListId"),
+    "ec2:ModifyVpcPeeringConnectionOptions": _ec2("vpc-peering-connection", "VpcPeeringConnectionId"),
     "iam:AttachRolePolicy": _named("iam", "role/", "RoleName", region=False),
     "iam:CreateRole": _named("iam", "role/", "RoleName", region=False),
     "iam:GetRole": _named("iam", "role/", "RoleName", region=False),
@@ -91,6 +117,7 @@ TAGGING = {
     "iam:CreateRole": ("Tags", "iam:TagRole"),
     "secretsmanager:CreateSecret": ("Tags", "secretsmanager:TagResource"),
     "ds:CreateMicrosoftAD": ("Tags", "ds:AddTagsToResource"),
+    "ec2:CreateVpcPeeringConnection": ("TagSpecifications", "ec2:CreateTags"),
 }
 
 
@@ -122,12 +149,12 @@ def required(
 ) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{service}:{operation}"
-    resource = RESOURCES[call](cloud, parameters)
+    resources = listed(RESOURCES[call](cloud, parameters))
     context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
-    yield call, resource, context
+    yield from ((call, resource, context) for resource in resources)
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
-        yield action, resource, {}
+        yield action, resources[-1], {"ec2:CreateAction": operation} if service == "ec2" else {}
     if "DomainIAMRoleName" in parameters:
         role = cloud.arn("iam", f"role/{parameters['DomainIAMRoleName']}", region=False)
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}

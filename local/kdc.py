@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from local import packages
-from local.servers import Server, free_port
+from local.servers import LOOPBACK, Server, free_port
 
 ENCRYPTION = "aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96"  # what Active Directory has
 
@@ -90,8 +90,11 @@ class Kdc:
 
         The asterisk makes them final: a later file of KRB5_CONFIG's list cannot add the domain controllers of its own.
         """
-        realms = "".join(f"  {kdc.realm} = {{\n    kdc = 127.0.0.1:{kdc.port}\n  }}*\n" for kdc in (self, *others))
-        return f"[realms]\n{realms}"
+        return f"[realms]\n{''.join(kdc.section() for kdc in (self, *others))}"
+
+    def section(self, address: str = LOOPBACK) -> str:
+        """The realm in the [realms] of a krb5.conf."""
+        return f"  {self.realm} = {{\n    kdc = {address}:{self.port}\n  }}*\n"
 
     def _admin(self, *query: str) -> str:
         return self._run("kadmin.local", *query)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonata import Jsonata
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.events.models import Rule
 from moto.iam import models as iam_models
 from moto.rds.models import MasterUserSecret
@@ -65,6 +66,7 @@ def install() -> None:
     _jsonata()
     _state_machines_of_cloudformation()
     _few_managed_policies()
+    _groups_of_other_accounts()
     LambdaSimpleBackend.invoke = _invoke
     MasterUserSecret._generate_secret_string = _master_secret
     Rule.send_to_targets = _send_to_targets(Rule.send_to_targets)
@@ -206,6 +208,18 @@ def _few_managed_policies() -> None:
     known = json.loads(iam_models.aws_managed_policies_data)
     few = {name: policy for name, policy in known.items() if name.startswith(wanted)}
     iam_models.aws_managed_policies_data = json.dumps(few)
+
+
+def _groups_of_other_accounts() -> None:
+    """A rule may name a security group of a peered VPC in another account; `local.network` has checked that it may."""
+    add = SecurityGroupBackend._add_source_group
+
+    def add_source_group(self: Any, source_groups: list[dict[str, Any]] | None, vpc_id: str | None) -> Any:
+        foreign = [each for each in source_groups or [] if each.get("UserId", self.account_id) != self.account_id]
+        own = [each for each in source_groups or [] if each not in foreign]
+        return [*add(self, own, vpc_id), *foreign]
+
+    SecurityGroupBackend._add_source_group = add_source_group
 
 
 def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:  # noqa: ARG001  a method of moto's

@@ -15,6 +15,7 @@ from moto.rds.models import DomainMembership, rds_backends
 from aurora_kerberos.service_role import missing_principals
 from local.aws import Parameters, aftermath, arn_name, fake
 from local.faults import AwsError
+from local.network import DOMAIN_PORTS, Hosts, obstacles
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -98,12 +99,14 @@ def begin_joining(cloud: Cloud, cluster: Any) -> None:
 
 
 def end_joining(cloud: Cloud, cluster: Any) -> None:
-    """The membership is there, or has failed as the scenario wants it."""
-    if cloud.refuse_to_join(cluster.resource_id):
+    """The membership is there; or it has failed, as the scenario wants it or for want of a way to the directory."""
+    directory = cloud.directories.find(cluster.domain_memberships[0].domain)
+    in_the_way = list(obstacles(cloud, Hosts.of_cluster(cloud, cluster), Hosts.of_directory(directory), *DOMAIN_PORTS))
+    if cloud.refuse_to_join(cluster.resource_id) or in_the_way:
         set_status(cluster, "enable-kerberos-failed")
         reason = "Unable to join the domain: the domain controllers could not be contacted."
         add_event(cloud, cluster.resource_id, "db-cluster", "failure", reason)
-        cloud.happened(f"{cluster.resource_id} could not join the domain")
+        cloud.happened(" ".join([f"{cluster.resource_id} could not join the domain", *in_the_way[:1]]))
         return
     set_status(cluster, "kerberos-enabled")
     realm = cloud.directories.realm(cluster.domain_memberships[0].domain)

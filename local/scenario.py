@@ -21,14 +21,15 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import rds, stack
+from local import network, rds, stack
 from local.aws import HOME, Call
 from local.clock import BEGINNING
-from local.cloud import Cloud, Network, Takes
+from local.cloud import Cloud, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
 from local.login import Login, login
 from local.moments import Listener, Moment
+from local.network import Vpc
 
 MASTER = "postgres"
 MASTER_PASSWORD = "Not-In-Any-Log-7"  # noqa: S105  of the local run's databases alone
@@ -57,13 +58,19 @@ class Cluster(Part):
     version: str = "16.4"
     status: str = Field("available", description="As RDS words it.")
     becomes_available: int | None = Field(None, description="Virtual seconds until the status is `available`.")
-    vpc: bool = True
+    vpc: bool | str = Field(True, description="Name of its VPC; true: the functions' own, false: none.")
+    lets_in: list[str] | None = Field(
+        None,
+        description="CIDRs that its security group lets in at its port, its VPC's when not said. `list:10.0.0.0/8` is "
+        "a prefix list with that CIDR.",
+    )
+    lets_out: list[str] = Field(["0.0.0.0/0"], description="CIDRs that its security group lets out to, likewise.")
     instances: list[str] | None = Field(None, description="The first is the writer; two when not said.")
     instance_status: dict[str, str] = Field(default_factory=dict, description="Of those that are not `available`.")
     tags: dict[str, str] = Field(default_factory=dict)
     master_secret: str = Field("managed", description="`managed` by RDS, the name of a secret to make, or `none`.")
     sql: list[str] = Field(default_factory=list, description="Statements run long before, by the superuser.")
-    reachable: bool = Field(True, description="Whether the functions can reach the database.")
+    reachable: bool = Field(True, description="False: in a VPC of its own that nobody has a route to.")
     failing_joins: int = Field(0, description="How many attempts to join a domain fail.")
     membership: Membership | None = None
 
@@ -75,6 +82,10 @@ class Directory(Part):
     stage: str = "Active"
     type: str = "MicrosoftAD"
     account: str = Field(HOME, description="Another account's number: the role of directory-account.yaml is there.")
+    vpc: str = Field("default", description="Name of its VPC; when not said, one of its account.")
+    lets_in: list[str] | None = Field(
+        None, description="CIDRs that its security group lets in at the ports of a directory; its VPC's when not said."
+    )
     users: list[str] = Field(default_factory=list)
 
 
@@ -88,6 +99,7 @@ class Role(Part):
 class AtStart(Part):
     """The account before anything happens."""
 
+    vpcs: list[Vpc] = Field(default_factory=list)
     clusters: list[Cluster] = Field(default_factory=list)
     directories: list[Directory] = Field(default_factory=list)
     roles: dict[str, Role] = Field(default_factory=dict)
@@ -288,6 +300,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
 
 def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
+    cloud.networks.add(start.vpcs)
     for directory in start.directories:
         add_directory(cloud, directory)
     for cluster in start.clusters:
@@ -310,7 +323,7 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
     """A directory that was made long ago."""
-    network = Network.default(cloud, directory.account)
+    placed = cloud.networks.named(directory.vpc, directory.account)
     if directory.account != cloud.home:
         stack.deploy_directory_account(cloud, directory.account)
     backend = ds_backends[directory.account][cloud.region]
@@ -320,11 +333,12 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
         short_name="",
         password=MASTER_PASSWORD,
         description="",
-        vpc_settings={"VpcId": network.vpc, "SubnetIds": network.subnets[:2]},
+        vpc_settings={"VpcId": placed.vpc, "SubnetIds": placed.subnets[:2]},
         edition="Standard",
         tags=[],
     )
     found = backend.directories[made]
+    network.furnish_directory(cloud, found, directory.lets_in)
     if directory.stage == "Active" and directory.type == "MicrosoftAD":
         cloud.directories.activate(found)
         create_users(cloud, directory.dns_name, directory.users)
@@ -336,8 +350,12 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
     client = cloud.client("rds")
     managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
     password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
+    if not cluster.reachable:
+        cluster = cluster.model_copy(update={"vpc": f"apart-{cluster.id}"})
+        cloud.networks.add([Vpc(name=str(cluster.vpc), cidrs=["10.99.0.0/16"])])
+    placed = cloud.networks.named(cluster.vpc if isinstance(cluster.vpc, str) else "default")
     group = cloud.client("ec2").create_security_group(
-        GroupName=f"{cluster.id}-database", Description="database", VpcId=cloud.vpc
+        GroupName=f"{cluster.id}-database", Description="database", VpcId=placed.vpc
     )["GroupId"]
     client.create_db_cluster(
         DBClusterIdentifier=cluster.id,
@@ -345,7 +363,7 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
         MasterUsername=MASTER,
         VpcSecurityGroupIds=[group],
-        DBSubnetGroupName=cloud.subnet_group,
+        DBSubnetGroupName=cloud.subnet_group_of(placed),
         Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
         **password,
     )
@@ -368,6 +386,7 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         cloud.clock.call_later(cluster.becomes_available, lambda: setattr(made, "status", "available"))
     cloud.failing_joins[cluster.id] = cluster.failing_joins
     add_master_secret(cloud, cluster, made)
+    network.furnish_cluster(cloud, made, group, cluster.lets_in, cluster.lets_out)
     if cluster.membership:
         add_membership(cloud, cluster.membership, made)
 
@@ -383,8 +402,6 @@ def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
             Name=cluster.master_secret, SecretString=json.dumps({"username": MASTER, "password": password})
         )
     made.port = cloud.databases.add(cluster.id, MASTER, password, cluster.sql)
-    if not cluster.reachable:
-        made.port = 9  # nobody listens there
 
 
 def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:

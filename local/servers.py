@@ -11,6 +11,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"  # where all servers of the local run listen
+NOBODY = "127.0.0.2"  # and where none does
+
 
 class ServerError(RuntimeError):
     """A server did not start; the message ends with its last words."""

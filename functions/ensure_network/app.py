@@ -160,7 +160,7 @@ def refuse_obstacles(ways: list[Way]) -> None:
     for way in ways:
         if not way.across:
             continue
-        living = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE | REFUSED]
+        living = [each for each in standing(way) if each["Status"]["Code"] not in REFUSED]
         peering = living[0]["VpcPeeringConnectionId"] if living else ""
         pairs = [(a, b) for a in way.source.blocks for b in way.target.blocks if a.overlaps(b)]
         if pairs and not peering:
@@ -184,9 +184,7 @@ def refuse_obstacles(ways: list[Way]) -> None:
 
 def peer(way: Way, opened: list[str]) -> dict[str, Any] | Waiting:
     """The active peering of the two VPCs; requested, accepted and waited for where it is not."""
-    found = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE]
-    # One that is refused hides none that lives.
-    found.sort(key=lambda each: (each["Status"]["Code"] != "active", each["Status"]["Code"] in REFUSED))
+    found = standing(way)
     if not found:
         return request(way, opened)
     name, status = found[0]["VpcPeeringConnectionId"], found[0]["Status"]
@@ -201,7 +199,14 @@ def peer(way: Way, opened: list[str]) -> dict[str, Any] | Waiting:
         )
     if status["Code"] == "pending-acceptance":
         accept(name, accepter(way, found[0]))
+        status = {"Code": "being accepted"}
     return Waiting(f"VPC peering {name} is {status['Code']}", deadline=30 * MINUTE, outputs=Progress(opened=opened))
+
+
+def standing(way: Way) -> list[dict[str, Any]]:
+    """The peerings that are not gone; the active one first, refused ones last."""
+    found = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE]
+    return sorted(found, key=lambda each: (each["Status"]["Code"] != "active", each["Status"]["Code"] in REFUSED))
 
 
 def request(way: Way, opened: list[str]) -> Waiting:

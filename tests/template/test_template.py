@@ -96,7 +96,12 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "ds:AddTagsToResource",
         "ds:CreateMicrosoftAD",
         "ds:DescribeDirectories",
+        "ec2:DescribeNetworkAcls",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets",
+        "ec2:DescribeVpcPeeringConnections",
+        "ec2:DescribeVpcs",
         "rds:DescribeEvents",
     }
     for name, properties in stack.functions().items():
