@@ -100,7 +100,7 @@ class Networks:
             if vpc.name != "default":
                 self._make(vpc)
         for vpc in vpcs:
-            self._furnish(vpc)
+            self.furnish(vpc)
 
     def _make(self, vpc: Vpc) -> None:
         ec2 = self._cloud.client("ec2", vpc.account)
@@ -116,7 +116,8 @@ class Networks:
         ]
         self._named[vpc.name] = Network(made, [subnet["Subnet"]["SubnetId"] for subnet in subnets], vpc.account)
 
-    def _furnish(self, vpc: Vpc) -> None:
+    def furnish(self, vpc: Vpc) -> None:
+        """Give a VPC that is there what somebody has put into it."""
         network = self._named[vpc.name]
         ec2 = self._cloud.client("ec2", vpc.account)
         of_vpc = [{"Name": "vpc-id", "Values": [network.vpc]}]
