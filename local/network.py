@@ -444,8 +444,12 @@ def peering_accepted(cloud: Cloud, parameters: Parameters, _: Mapping[str, Any])
 
 
 @aftermath("ec2", "DescribeVpcPeeringConnections")
-def filter_peerings(_: Cloud, parameters: Parameters, answer: Mapping[str, Any]) -> None:
-    """moto overlooks the filters."""
+def filter_peerings(cloud: Cloud, parameters: Parameters, answer: Mapping[str, Any]) -> None:
+    """moto overlooks the filters. And each account is told only of its own side's options, to be on the safe side."""
+    for each in answer["VpcPeeringConnections"]:
+        for side in ("RequesterVpcInfo", "AccepterVpcInfo"):
+            if each[side]["OwnerId"] != cloud.account:
+                each[side].pop("PeeringOptions", None)
     sides = {"requester-vpc-info.vpc-id": "RequesterVpcInfo", "accepter-vpc-info.vpc-id": "AccepterVpcInfo"}
     for wanted in parameters.get("Filters", []):
         side = sides[wanted["Name"]]

@@ -67,9 +67,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     ways = ways_of(arguments)
     directory = ways[0].target
     opened: list[str] = list(arguments["progress"].get("opened", []))
-    unchecked = (
-        [] if directory.seen else [f"{directory.vpc_id} and {directory.groups[0]} of account {directory.account}"]
-    )
+    theirs = f"routes, network ACLs and security group of {directory.name} in account {directory.account}"
+    unchecked = [] if directory.seen else [theirs]
     if arguments["network"]["mode"] == "existing" or not directory.seen:
         check(ways, directory.seen)
         return Ready({"opened": [], "unchecked": unchecked, "peering": ""})
@@ -261,19 +260,18 @@ def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
     """
     refused = []
     for side in ("Requester", "Accepter"):
-        info = peering[f"{side}VpcInfo"]
-        if info.get("PeeringOptions", {}).get("AllowDnsResolutionFromRemoteVpc"):
+        vpc, name = peering[f"{side}VpcInfo"]["VpcId"], peering["VpcPeeringConnectionId"]
+        place = way.source if way.source.vpc_id == vpc else way.target
+        (theirs,) = place.ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[name])["VpcPeeringConnections"]
+        if theirs[f"{side}VpcInfo"].get("PeeringOptions", {}).get("AllowDnsResolutionFromRemoteVpc"):
             continue
-        place = way.source if way.source.vpc_id == info["VpcId"] else way.target
         options = {f"{side}PeeringConnectionOptions": {"AllowDnsResolutionFromRemoteVpc": True}}
         try:
-            place.ec2.modify_vpc_peering_connection_options(
-                VpcPeeringConnectionId=peering["VpcPeeringConnectionId"], **options
-            )
+            place.ec2.modify_vpc_peering_connection_options(VpcPeeringConnectionId=name, **options)
         except ClientError as error:
             if code(error) in LATER | DENIED:
                 raise
-            refused.append(f"DNS resolution of {info['VpcId']} over the peering: {message(error)}")
+            refused.append(f"DNS resolution of {vpc} over the peering: {message(error)}")
     return refused
 
 

@@ -119,7 +119,7 @@ class Place:
     @cached_property
     def networks(self) -> list[IPv4Network]:
         """Where the hosts' addresses are: these very ones when they are known, else the subnets."""
-        return self._addresses or sorted(self.subnets.values())
+        return self._addresses if self._addresses or not self.seen else sorted(self.subnets.values())
 
     @cached_property
     def blocks(self) -> list[IPv4Network]:

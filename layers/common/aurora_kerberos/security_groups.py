@@ -100,8 +100,8 @@ def allow(here: Place, direction: Direction, there: Place, ports: Sequence[Ports
         if code(error) != "RulesPerSecurityGroupLimitExceeded":
             raise
         raise NetworkBlocked(
-            f"The security group {group} of {here.name} has no room for {len(ports)} more rules, which would let {other} "
-            f"through at {listed(ports)}: {message(error)}",
+            f"The security group {group} of {here.name} has no room for {len(ports)} more rules, for {other} at "
+            f"{listed(ports)}: {message(error)}",
             'Raise the quota "Inbound or outbound rules per security group", take out rules that nobody needs, or let '
             "clusters share a security group; then start again.",
         ) from error
