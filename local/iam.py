@@ -41,12 +41,28 @@ def _secret(cloud: Cloud, parameters: Parameters) -> str:
     return value if value.startswith("arn:") else cloud.arn("secretsmanager", f"secret:{value}-AbCdEf")
 
 
+def _new_cluster(cloud: Cloud, parameters: Parameters) -> list[str]:
+    """The cluster, and all that it is made of or with."""
+    named = {
+        "DBClusterIdentifier": "cluster",
+        "SourceDBClusterIdentifier": "cluster",
+        "SnapshotIdentifier": "cluster-snapshot",
+        "DBSubnetGroupName": "subgrp",
+        "DBClusterParameterGroupName": "cluster-pg",
+    }
+    return [_rds(kind, name)(cloud, parameters) for name, kind in named.items() if name in parameters]
+
+
+def _cluster_of_data_api(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
+    return str(parameters["resourceArn"])
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
 
 # "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
-RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
+RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ds:CreateMicrosoftAD": _none,
     "ds:DescribeDirectories": _none,
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
@@ -56,6 +72,26 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "iam:GetRole": _named("iam", "role/", "RoleName", region=False),
     "iam:ListAttachedRolePolicies": _named("iam", "role/", "RoleName", region=False),
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
+    "ec2:DescribeSecurityGroups": _none,
+    "rds:CreateDBCluster": _new_cluster,
+    "rds:CreateDBInstance": lambda cloud, p: [
+        cloud.arn("rds", f"db:{p['DBInstanceIdentifier']}"),
+        cloud.arn("rds", f"cluster:{p['DBClusterIdentifier']}"),
+    ],
+    "rds:DescribeDBClusterParameterGroups": _rds("cluster-pg", "DBClusterParameterGroupName"),
+    "rds:DescribeDBClusterParameters": _rds("cluster-pg", "DBClusterParameterGroupName"),
+    "rds:DescribeDBClusterSnapshots": _rds("cluster-snapshot", "DBClusterSnapshotIdentifier"),
+    "rds:DescribeDBEngineVersions": _none,
+    "rds:DescribeGlobalClusters": lambda cloud, _: cloud.arn("rds", "global-cluster:*", region=False),
+    "rds:DescribeOrderableDBInstanceOptions": _none,
+    "rds:ModifyDBClusterParameterGroup": _rds("cluster-pg", "DBClusterParameterGroupName"),
+    "rds:RestoreDBClusterFromSnapshot": _new_cluster,
+    "rds:RestoreDBClusterToPointInTime": _new_cluster,
+    "secretsmanager:DescribeSecret": _secret,
+    "rds-data:BeginTransaction": _cluster_of_data_api,
+    "rds-data:CommitTransaction": _cluster_of_data_api,
+    "rds-data:ExecuteStatement": _cluster_of_data_api,
+    "rds-data:RollbackTransaction": _cluster_of_data_api,
     "rds:DescribeDBClusters": _rds("cluster", "DBClusterIdentifier"),
     "rds:DescribeDBInstances": _rds("db", "DBInstanceIdentifier"),
     "rds:DescribeEvents": _none,
@@ -67,6 +103,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
     "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "rds:DescribeDBSubnetGroups": _rds("subgrp", "DBSubnetGroupName"),
+    "ssm:GetParameters": lambda cloud, p: [cloud.arn("ssm", f"parameter{name}") for name in p["Names"]],
+    "ssm:PutParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "sts:AssumeRole": lambda _, parameters: str(parameters["RoleArn"]),
     "sts:GetCallerIdentity": _none,
 }
@@ -83,11 +121,20 @@ BEHIND_THE_CALLS = {
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeVpcs",
     },
-    "EnsureMembership": {"ds:AuthorizeApplication", "ds:DescribeDirectories", "ds:GetAuthorizedApplicationDetails"},
+    "EnsureMembership": {
+        "ds:AuthorizeApplication",
+        "ds:DescribeDirectories",
+        "ds:GetAuthorizedApplicationDetails",
+        "secretsmanager:CreateSecret",
+        "secretsmanager:TagResource",
+    },
 }
 
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
+    "rds:CreateDBCluster": ("Tags", "rds:AddTagsToResource"),
+    "rds:RestoreDBClusterFromSnapshot": ("Tags", "rds:AddTagsToResource"),
+    "rds:RestoreDBClusterToPointInTime": ("Tags", "rds:AddTagsToResource"),
     "iam:CreateRole": ("Tags", "iam:TagRole"),
     "secretsmanager:CreateSecret": ("Tags", "secretsmanager:TagResource"),
     "ds:CreateMicrosoftAD": ("Tags", "ds:AddTagsToResource"),
@@ -122,12 +169,13 @@ def required(
 ) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{service}:{operation}"
-    resource = RESOURCES[call](cloud, parameters)
+    resources: list[str] = listed(RESOURCES[call](cloud, parameters))
     context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
-    yield call, resource, context
+    for resource in resources:
+        yield call, resource, context
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
-        yield action, resource, {}
+        yield action, resources[0], {}
     if "DomainIAMRoleName" in parameters:
         role = cloud.arn("iam", f"role/{parameters['DomainIAMRoleName']}", region=False)
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -48,7 +49,10 @@ def login(cloud: Cloud, cluster: str, principal: str) -> Login:
         kdc = cloud.directories.realm(realm.lower())
     except LookupError as error:
         return Login(cluster, principal, ok=False, error=str(error))
-    described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
+    try:
+        described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
+    except ClientError as error:
+        return Login(cluster, principal, ok=False, error=str(error))
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in ("krb5.conf", "keytab", "ccache")}

@@ -18,7 +18,7 @@ from jsonata import Jsonata
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.events.models import Rule
 from moto.iam import models as iam_models
-from moto.rds.models import MasterUserSecret
+from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
@@ -65,6 +65,7 @@ def install() -> None:
     _jsonata()
     _state_machines_of_cloudformation()
     _few_managed_policies()
+    DBCluster.status = property(lambda self: self._status, lambda self, status: setattr(self, "_status", status))
     LambdaSimpleBackend.invoke = _invoke
     MasterUserSecret._generate_secret_string = _master_secret
     Rule.send_to_targets = _send_to_targets(Rule.send_to_targets)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-import time
+import time as clock
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from aurora_kerberos.service_role import trust_policy
 from local import rds, stack
 from local.aws import HOME, Call
-from local.clock import BEGINNING
 from local.cloud import Cloud, Network, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
@@ -63,6 +63,10 @@ class Cluster(Part):
     tags: dict[str, str] = Field(default_factory=dict)
     master_secret: str = Field("managed", description="`managed` by RDS, the name of a secret to make, or `none`.")
     sql: list[str] = Field(default_factory=list, description="Statements run long before, by the superuser.")
+    data_api: bool = Field(False, description="Whether its HTTP endpoint is on (RDS Data API).")
+    secondary: bool = Field(False, description="Whether it only follows the primary of a global database.")
+    parameter_group: str = Field("", description="One of `parameter_groups`; AWS's default when not said.")
+    made: date = Field(date(2025, 1, 5), description="The day on which it and its instances were made.")
     reachable: bool = Field(True, description="Whether the functions can reach the database.")
     failing_joins: int = Field(0, description="How many attempts to join a domain fail.")
     membership: Membership | None = None
@@ -90,6 +94,13 @@ class AtStart(Part):
 
     clusters: list[Cluster] = Field(default_factory=list)
     directories: list[Directory] = Field(default_factory=list)
+    snapshots: dict[str, str] = Field(default_factory=dict, description="Snapshot → the cluster it is of.")
+    parameter_groups: dict[str, str] = Field(
+        default_factory=dict, description="DB cluster parameter group → its shared_preload_libraries."
+    )
+    security_groups: list[str] = Field(
+        default_factory=list, description="Names; an execution's input means one by `$name`."
+    )
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
@@ -263,7 +274,7 @@ def read(path: Path) -> Scenario:
 
 def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     """Run a scenario in a cloud of its own."""
-    began = time.monotonic()
+    began = clock.monotonic()
     with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
         impossible = happen_all(cloud, scenario.happens)
@@ -279,7 +290,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
             written=written(cloud),
             secrets=secrets(cloud),
             virtual_seconds=cloud.clock.now,
-            real_seconds=time.monotonic() - began,
+            real_seconds=clock.monotonic() - began,
         )
 
 
@@ -290,8 +301,15 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
     for directory in start.directories:
         add_directory(cloud, directory)
+    for name in start.security_groups:
+        made = cloud.client("ec2").create_security_group(GroupName=name, Description=name, VpcId=cloud.vpc)
+        cloud.named[name] = made["GroupId"]
+    for name, libraries in start.parameter_groups.items():
+        add_parameter_group(cloud, name, libraries)
     for cluster in start.clusters:
         add_cluster(cloud, cluster)
+    for name, cluster_id in start.snapshots.items():
+        cloud.client("rds").create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier=cluster_id)
     for name, role in start.roles.items():
         add_role(cloud, name, role)
     for name, content in start.secrets.items():
@@ -331,6 +349,16 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
     found.stage, found.directory_type = directory.stage, directory.type
 
 
+def add_parameter_group(cloud: Cloud, name: str, libraries: str) -> None:
+    """A DB cluster parameter group that was made long ago."""
+    client = cloud.client("rds")
+    client.create_db_cluster_parameter_group(
+        DBClusterParameterGroupName=name, DBParameterGroupFamily="aurora-postgresql16", Description=name
+    )
+    value = {"ParameterName": "shared_preload_libraries", "ParameterValue": libraries, "ApplyMethod": "pending-reboot"}
+    client.modify_db_cluster_parameter_group(DBClusterParameterGroupName=name, Parameters=[value])
+
+
 def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
     """A cluster that was made long ago, with its instances and its PostgreSQL."""
     client = cloud.client("rds")
@@ -346,11 +374,15 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         MasterUsername=MASTER,
         VpcSecurityGroupIds=[group],
         DBSubnetGroupName=cloud.subnet_group,
+        DBClusterParameterGroupName=cluster.parameter_group or f"default.{cluster.engine}16",
         Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
         **password,
     )
     made = rds.cluster_of(cloud, cluster.id)
-    made.created = made.cluster_create_time = BEGINNING.replace(tzinfo=None).replace(year=2025)
+    made.created = made.cluster_create_time = datetime.combine(cluster.made, time())
+    made._enable_http_endpoint = cluster.data_api
+    if cluster.secondary:
+        cloud.secondaries.add(cluster.id)
     for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
         client.create_db_instance(
             DBInstanceIdentifier=name,
@@ -394,7 +426,9 @@ def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
         member.domain_memberships = [DomainMembership(directory, membership.role)]
     rds.set_status(made, membership.status)
     if membership.status == "kerberos-enabled":
-        cloud.databases.join(made.resource_id, made.endpoint, cloud.directories.realm(directory))
+        cloud.databases.join(
+            made.resource_id, [made.endpoint, made.reader_endpoint], cloud.directories.realm(directory)
+        )
         cloud.databases.restart(made.resource_id)
 
 
@@ -454,7 +488,7 @@ def happen(cloud: Cloud, happening: Happening) -> None:
                 ResourceName=cloud.cluster_arn(happening.untag), TagKeys=happening.keys
             )
         case Start():
-            cloud.start(happening.start)
+            cloud.start(resolved(happening.start, cloud.named))
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
@@ -470,6 +504,18 @@ def happen(cloud: Cloud, happening: Happening) -> None:
             )
         case Wait():
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
+
+
+def resolved(value: Any, named: Mapping[str, str]) -> Any:
+    """The value with every `$name` in it replaced by what has that name."""
+    match value:
+        case dict():
+            return {key: resolved(each, named) for key, each in value.items()}
+        case list():
+            return [resolved(each, named) for each in value]
+        case str() if value.startswith("$"):
+            return named[value[1:]]
+    return value
 
 
 # --- what must be true ------------------------------------------------------------------------------------------------

@@ -97,6 +97,10 @@ class AnotherDirectory(ConfigurationError):
     """The cluster is a member of another directory's domain."""
 
 
+class GroupMappingUnavailable(ConfigurationError):
+    """A group of the directory cannot be mapped to a database role (pg_ad_mapping)."""
+
+
 class DatabaseUnreachable(ConfigurationError):
     """The function cannot open a connection to the database."""
 
