@@ -89,12 +89,13 @@ class Functions:
             try:
                 handler = _handlers.get(logical_id) or _handlers.setdefault(logical_id, load(folder))
                 event = json.loads(payload or "{}")
+                calling.execution = str(event.get("execution", "")).rpartition(":")[2]
                 answer = handler(event, Context(described["FunctionName"], described["FunctionArn"]))
                 return False, json.dumps(answer).encode()
             except Exception as error:  # noqa: BLE001  whatever a handler raises, Lambda reports
                 return True, json.dumps(reported(error)).encode()
             finally:
-                calling.function = ""
+                calling.function = calling.execution = ""
                 os.environ.clear()
                 os.environ.update(before)
 

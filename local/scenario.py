@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time as clock
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -175,6 +175,9 @@ class ExpectedExecution(Part):
     steps: list[str] | None = Field(None, description="The steps visited, in order.")
     waits: list[int] | None = Field(None, description="The seconds of all waits, in order.")
     retries: int | None = Field(None, description="How many failed tasks were tried again.")
+    changes: list[str] | None = Field(
+        None, description="The calls by which it changed something in AWS, in order; the record of the outcome is none."
+    )
 
 
 class ExpectedLogin(Part):
@@ -249,7 +252,10 @@ class Result:
             "scenario": self.scenario.scenario,
             "passed": self.passed,
             "checks": [vars(check) for check in self.checks],
-            "executions": [execution.as_dict() for execution in self.executions],
+            "executions": [
+                {**each.as_dict(), "changes": changes(call for call in self.calls if call.execution == each.name)}
+                for each in self.executions
+            ],
             "logins": [each.as_dict() for each in self.logins],
             "calls": [f"{call.function} {call.name} {call.error}".rstrip() for call in self.calls],
             "changes": changes(self.calls),
@@ -528,6 +534,9 @@ def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Chec
         yield same("number of executions", len(expect.executions), len(executions))
     for expected, execution in zip(expect.executions, executions, strict=False):
         yield from check_execution(expected, execution)
+        if expected.changes is not None:
+            made = changes(call for call in cloud.calls if call.execution == execution.name)
+            yield same(f"{execution.name}: changes", expected.changes, made)
     for cluster, fields in expect.registry.items():
         item = registry_item(cloud, cluster)
         yield from (
@@ -578,7 +587,7 @@ def check_login(expected: ExpectedLogin, done: Login) -> Check:
     return Check(what, passed, done.error or f"as {done.principal}, encrypted: {done.encrypted}")
 
 
-def changes(calls: list[Call]) -> list[str]:
+def changes(calls: Iterable[Call]) -> list[str]:
     """The functions' calls that changed something in AWS, but for the record of the outcome."""
     return [
         f"{call.function} {call.name}"
