@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ CREATE ROLE rds_superuser NOLOGIN;
 CREATE ROLE rds_ad NOLOGIN;
 CREATE ROLE rds_iam NOLOGIN;
 CREATE ROLE rds_password NOLOGIN;
+GRANT CREATE ON DATABASE postgres TO rds_superuser;
+GRANT pg_monitor TO rds_superuser;
 """
 # From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
 GRANT_AD = "GRANT rds_ad TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
@@ -46,7 +49,10 @@ JOINED = """
 hostgssenc all +rds_ad 127.0.0.1/32 gss include_realm=1
 hostssl all +rds_ad 127.0.0.1/32 gss include_realm=1
 """
-MAPPED = 'hostssl all "{role}" 127.0.0.1/32 gss include_realm=1 map=groups\n'
+MAPPED = """
+hostgssenc all "{role}" 127.0.0.1/32 gss include_realm=1 map=groups
+hostssl all "{role}" 127.0.0.1/32 gss include_realm=1 map=groups
+"""
 NOT_JOINED = "hostssl all +rds_ad 127.0.0.1/32 reject"
 
 SETTINGS = """
@@ -199,14 +205,14 @@ def give_away(folder: Path) -> None:
 def template() -> Path:
     """A data directory with Aurora's roles, made once: initdb takes most of the time of a start."""
     version = packages.version("postgres")
-    path = TEMPLATE / version
+    roles = ROLES + (GRANT_AD if int(version.partition(".")[0]) >= 16 else "")
+    path = TEMPLATE / f"{version}-{zlib.crc32(roles.encode()):08x}"
     if not path.exists():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             give_away(folder)
             data = folder / "data"
             run("initdb", "-D", data, "-U", SUPERUSER, "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust")
-            roles = ROLES + (GRANT_AD if int(version.partition(".")[0]) >= 16 else "")
             run("postgres", "--single", "-D", data, "postgres", text=roles)
             TEMPLATE.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(dir=TEMPLATE))

@@ -18,7 +18,7 @@ from aurora_kerberos.errors import DatabaseUnreachable, GroupMappingUnavailable
 from aurora_kerberos.principals import Grant, Mapped
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
-MARK = "aurora-kerberos "  # begins the comment on a role made here; what it has come from follows, as JSON
+MARK = "aurora-kerberos: "  # begins the comment on a role made here; what it has come from follows, as JSON
 
 
 class Arguments(TypedDict):
@@ -94,9 +94,12 @@ def existing(session: Session, names: list[str]) -> dict[str, Role]:
 
 def mark_in(comment: str | None) -> Mark | None:
     """The mark in a role's comment; None when it was not made here."""
-    if comment is None or not comment.startswith(MARK):
+    if comment is None or not comment.startswith(MARK + "{"):
         return None
-    mark: Mark = json.loads(comment.removeprefix(MARK))
+    try:
+        mark: Mark = json.loads(comment.removeprefix(MARK))
+    except ValueError:  # somebody has written into it: whose role it is, nobody knows any more
+        return None
     return mark
 
 
