@@ -79,9 +79,9 @@ class Functions:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
         logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
         described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(FunctionName=name)
-        if in_vpc:
-            self._cloud.databases.start()
         with _one_at_a_time, redirect_stdout(self._log):
+            if in_vpc:
+                self._cloud.databases.start()
             before = dict(os.environ)
             os.environ.update(described["Environment"]["Variables"])
             os.environ.update(self._cloud.environment(), AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])

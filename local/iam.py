@@ -35,6 +35,12 @@ def _named(service: str, prefix: str, name: str, region: bool = True) -> Callabl
     return lambda cloud, parameters: cloud.arn(service, f"{prefix}{parameters[name]}", region)
 
 
+def role_arn(cloud: Cloud, name: str) -> str:
+    """A role's ARN, which holds its path; a call names the role without it."""
+    found = [role.arn for role in iam_backends[cloud.account]["aws"].roles.values() if role.name == name]
+    return str(found[0]) if found else cloud.arn("iam", f"role/{name}", region=False)
+
+
 def _secret(cloud: Cloud, parameters: Parameters) -> str:
     """A secret's ARN ends with six random characters; a name stands for the secret it finds."""
     value = str(parameters.get("SecretId") or parameters["Name"])
@@ -67,10 +73,10 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ds:DescribeDirectories": _none,
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
     "ec2:DescribeSubnets": _none,
-    "iam:AttachRolePolicy": _named("iam", "role/", "RoleName", region=False),
-    "iam:CreateRole": _named("iam", "role/", "RoleName", region=False),
-    "iam:GetRole": _named("iam", "role/", "RoleName", region=False),
-    "iam:ListAttachedRolePolicies": _named("iam", "role/", "RoleName", region=False),
+    "iam:AttachRolePolicy": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "iam:CreateRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "iam:GetRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "iam:ListAttachedRolePolicies": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
     "ec2:DescribeSecurityGroups": _none,
     "rds:CreateDBCluster": _new_cluster,
@@ -177,7 +183,7 @@ def required(
     if name in parameters:
         yield action, resources[0], {}
     if "DomainIAMRoleName" in parameters:
-        role = cloud.arn("iam", f"role/{parameters['DomainIAMRoleName']}", region=False)
+        role = role_arn(cloud, parameters["DomainIAMRoleName"])
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
 
 

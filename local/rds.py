@@ -55,6 +55,9 @@ def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
         return None
     if cluster.status != "available":
         raise AwsError("InvalidDBClusterStateFault", f"The DB cluster {cluster.resource_id} is {cluster.status}.")
+    for instance in cluster.members:
+        if instance.status != "available":
+            raise AwsError("InvalidDBInstanceState", f"Instance {instance.resource_id} is {instance.status}.")
     check_directory(cloud, parameters["Domain"])
     check_role(cloud, parameters.get("DomainIAMRoleName", ""))
     status = "enabling-kerberos" if parameters.get("ApplyImmediately") else "pending-maintenance-enable-kerberos"

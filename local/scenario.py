@@ -191,7 +191,7 @@ class ExpectedLogin(Part):
 class Expected(Part):
     """What must be true at the end."""
 
-    executions: list[ExpectedExecution] = Field(default_factory=list)
+    executions: list[ExpectedExecution] | None = Field(None, description="All of them, in order; left out: whatever.")
     registry: dict[str, dict[str, str]] = Field(default_factory=dict, description="Cluster → fields; contained.")
     tags: dict[str, dict[str, str | None]] = Field(default_factory=dict, description="Cluster → tags; null: absent.")
     memberships: dict[str, str] = Field(default_factory=dict, description="Cluster → status, of all its instances too.")
@@ -530,24 +530,24 @@ def resolved(value: Any, named: Mapping[str, str]) -> Any:
 def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Check]:
     """All that must be true, one by one."""
     executions = list(cloud.executions.values())
-    if expect.executions or not executions:
+    if expect.executions is not None:
         yield same("number of executions", len(expect.executions), len(executions))
-    for expected, execution in zip(expect.executions, executions, strict=False):
+    for expected, execution in zip(expect.executions or [], executions, strict=False):
         yield from check_execution(expected, execution)
         if expected.changes is not None:
             made = changes(call for call in cloud.calls if call.execution == execution.name)
             yield same(f"{execution.name}: changes", expected.changes, made)
     for cluster, fields in expect.registry.items():
         item = registry_item(cloud, cluster)
-        yield from (
-            contains(f"registry of {cluster}: {name}", text, item.get(name, "")) for name, text in fields.items()
-        )
+        for name, text in fields.items():
+            what, got = f"registry of {cluster}: {name}", item.get(name, "")
+            yield contains(what, text, got) if text else same(what, text, got)
     for cluster, tags in expect.tags.items():
         found = {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
         yield from (same(f"tag {key} of {cluster}", value, found.get(key)) for key, value in tags.items())
     for cluster, status in expect.memberships.items():
         everyone = rds.members(rds.cluster_of(cloud, cluster))
-        found_statuses = {member.domain_memberships[0].status for member in everyone if member.domain_memberships}
+        found_statuses = {each.domain_memberships[0].status if each.domain_memberships else "none" for each in everyone}
         yield same(f"membership of {cluster} and its instances", status, " ".join(sorted(found_statuses)))
     for wanted, done in zip(expect.logins, logins, strict=True):
         yield check_login(wanted, done)

@@ -25,9 +25,7 @@ from aurora_kerberos.errors import (
 )
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 
-# "Understanding domain membership" (guide) and the API reference of DomainMembership.
 FAILED = {"enable-kerberos-failed", "failed"}
-LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
 
 EVENTS_KEPT = 14 * 24 * 60  # minutes
 
@@ -81,18 +79,18 @@ def member(
     memberships = {each["DBInstanceIdentifier"]: clusters.membership(each) for each in instances}
     memberships = {name: clusters.membership(cluster), **memberships}
     for found in memberships.values():
-        if found and found["Domain"] != arguments["directory"] and found["Status"] not in LEAVING:
+        if found and found["Domain"] != arguments["directory"] and found["Status"] not in clusters.LEAVING:
             raise AnotherDirectory(
                 f"Cluster {name} is in the domain of {found['Domain']}, and {arguments['directory']} is asked for.",
                 f"Set the stack's DirectoryId to {found['Domain']}, or let the cluster leave that domain first.",
             )
     statuses = {who: found["Status"] if found else "" for who, found in memberships.items()}
     if not any(statuses.values()):
-        return join(cluster, arguments, progress)
+        return busy(instances, progress) or join(cluster, arguments, progress)
     if failed := [who for who, status in statuses.items() if status in FAILED]:
         if progress["reattempted"]:
             raise join_failed(name, failed, statuses)
-        return join(cluster, arguments, progress, again=True)
+        return busy(instances, progress) or join(cluster, arguments, progress, again=True)
     if pending := [who for who, status in statuses.items() if status not in clusters.ENABLED]:
         status = statuses[pending[0]] or "not listed yet"
         deadline = 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
@@ -167,10 +165,20 @@ def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]], mi
             )
 
 
+def busy(instances: list[dict[str, Any]], progress: Progress) -> Waiting | None:
+    """An instance that has to be waited for before the cluster is changed; None when all are available."""
+    for instance in instances:
+        if instance["DBInstanceStatus"] not in clusters.AVAILABLE:
+            what = f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}"
+            return Waiting(what, outputs=progress)
+    return None
+
+
 def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, again: bool = False) -> Waiting:
     """Ask RDS to join the domain, now (`rds:ModifyDBCluster`); the same call re-attempts a failed membership."""
     name = cluster["DBClusterIdentifier"]
     # Before the call: whatever interrupts us, the restart is not forgotten.
+    due = names.RESTART_TAG in names.tags(cluster)
     clusters.tag_restart(cluster, clusters.AFTER_JOINING)
     try:
         client("rds").modify_db_cluster(
@@ -180,7 +188,12 @@ def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, a
             ApplyImmediately=True,
         )
     except ClientError as error:
-        return not_yet(error, arguments, progress)
+        try:
+            return not_yet(error, arguments, progress)
+        except Exception:
+            if not due:
+                clusters.untag_restart(cluster)  # it does not join, so there is nothing to restart for
+            raise
     asked: Progress = {**progress, "reattempted": progress["reattempted"] or again}
     return Waiting(
         f"Cluster {name} has been asked{' again' if again else ''} to join", at_least=2 * MINUTE, outputs=asked
@@ -195,7 +208,7 @@ def not_yet(error: ClientError, arguments: Arguments, progress: Progress) -> Wai
         ClientError: all that waiting does not help.
     """
     name = arguments["cluster"]["id"]
-    if code(error) == "InvalidDBClusterStateFault":
+    if code(error) in {"InvalidDBClusterStateFault", "InvalidDBInstanceState"}:
         return Waiting(f"Cluster {name} is busy", outputs=progress)
     if code(error) == "DomainNotFoundFault":
         raise DirectoryNotFound(
@@ -232,12 +245,10 @@ def restart(
 ) -> Ready | Waiting:
     """Restart what has not restarted since joining: one instance at a time, readers first (`rds:RebootDBInstance`)."""
     since = names.tags(cluster).get(names.RESTART_TAG)
-    if since == clusters.AFTER_JOINING:
+    if since and not is_time(since):
         clusters.tag_restart(cluster, since := arguments["now"])
-    for instance in instances:
-        name, status = instance["DBInstanceIdentifier"], instance["DBInstanceStatus"]
-        if status not in clusters.AVAILABLE:
-            return Waiting(f"Instance {name} is {status}", outputs=progress)
+    if waiting := busy(instances, progress):
+        return waiting
     for instance in instances if since else []:
         name = instance["DBInstanceIdentifier"]
         # The event of a restart may come late: what this execution has restarted, it does not restart again.
@@ -252,7 +263,7 @@ def restart(
         done: Progress = {**progress, "restarted": [*progress["restarted"], name]}
         return Waiting(f"Instance {name} is rebooting", outputs=done)
     if since:
-        client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
+        clusters.untag_restart(cluster)
     return Ready({"cluster": joined(cluster, arguments["cluster"]), "restarted": progress["restarted"]})
 
 
@@ -268,6 +279,14 @@ def joined(cluster: Mapping[str, Any], planned: Mapping[str, Any]) -> dict[str, 
         "port": cluster["Port"],
         "master_secret": planned["master_secret"] or managed,
     }
+
+
+def is_time(text: str) -> bool:
+    """Whether the tag tells since when a restart is due; what it may hold else counts as from now on."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def restarted(instance: Mapping[str, Any], since: datetime) -> bool:

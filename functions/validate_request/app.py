@@ -6,18 +6,21 @@ The only reader of settings and events. It changes nothing; each later step gets
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import availability, clusters, names, new_clusters
+from aurora_kerberos import availability, clusters, names, new_clusters, service_role
 from aurora_kerberos.aws import client, code, region
 from aurora_kerberos.errors import (
+    AnotherDirectory,
     ClusterNotFound,
     ClusterUnfit,
     ClusterUnusable,
     DirectoryNotFound,
+    InstanceUnusable,
     InvalidRequest,
     SecretUnusable,
     ServiceRoleInvalid,
@@ -35,14 +38,14 @@ from aurora_kerberos.request import (
     parse,
     parse_json,
 )
-from aurora_kerberos.service_role import missing_principals
-from aurora_kerberos.step import Ready, Waiting, step
+from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 
 class Arguments(TypedDict):
-    """`request`: the execution's input as it came, which may be anything that is JSON."""
+    """`request`: the execution's input as it came, which may be anything that is JSON; `execution`: its ARN."""
 
     request: Any
+    execution: str
 
 
 @step
@@ -52,6 +55,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     given = arguments["request"]
     tagged = isinstance(given, Mapping) and given.get("detail-type") == names.TAG_EVENT
     request = requested(given, tagged)
+    refuse_foreign(request, arguments["execution"])
     cluster = looked_up(request, tagged)
     tags = names.tags(cluster or {})
     if tagged and cluster is None:
@@ -61,10 +65,13 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
     if cluster:
         refuse_unfit(cluster, request)
-        if cluster["Status"] not in clusters.AVAILABLE:
-            return Waiting(f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}")
+        if unfinished := being_made(cluster, request, tagged):
+            return unfinished
     directory = wanted_directory(settings)
+    service_role.sts_partition()
     refuse_role(settings.service_role_name)
+    if cluster:
+        refuse_another_domain(cluster, directory)
     listed = wanted_principals(request, settings, tags)
     principals = [each for each in listed if isinstance(each, Principal)]
     checked = [settings.check_principal] if settings.check_secret else []
@@ -140,8 +147,64 @@ def refuse_unfit(cluster: Mapping[str, Any], request: Request) -> None:
         raise ClusterUnfit(f"Cluster {name} is not in a VPC.", "Restore it into a VPC; Kerberos needs one.")
     if cluster["Status"] in clusters.STUCK_CLUSTER:
         raise ClusterUnusable(f"Cluster {name} is {cluster['Status']}.", "Bring it to `available`, then start again.")
-    if not cluster["DBClusterMembers"] and not request.ways:
-        raise ClusterUnusable(f"Cluster {name} has no instances.", "Add an instance to it, then start again.")
+    for instance in clusters.instances(dict(cluster)):
+        if instance["DBInstanceStatus"] in clusters.STUCK_INSTANCE:
+            raise InstanceUnusable(
+                f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}.",
+                "Bring it to `available` or delete it, then start again.",
+            )
+
+
+def being_made(cluster: Mapping[str, Any], request: Request, tagged: bool) -> Waiting | None:
+    """What has to be waited for before a plan can be made; None when nothing has.
+
+    Raises:
+        ClusterUnusable: the cluster has no instances, and none is on its way.
+    """
+    name = cluster["DBClusterIdentifier"]
+    if cluster["Status"] not in clusters.AVAILABLE:
+        return Waiting(f"Cluster {name} is {cluster['Status']}")
+    instances = clusters.instances(dict(cluster))
+    if any(instance["DBInstanceStatus"] == "creating" for instance in instances):
+        return Waiting(f"The instances of {name} are being created")
+    if instances or request.ways:
+        return None
+    empty = ClusterUnusable(f"Cluster {name} has no instances.", "Add an instance to it, then start again.")
+    if not tagged:
+        raise empty
+    # CreateDBCluster makes an empty cluster, which may bear the tag already; its instances are made after it.
+    return Waiting(f"Cluster {name} has no instances yet", deadline=30 * MINUTE, otherwise=empty)
+
+
+def refuse_foreign(request: Request, execution: str) -> None:
+    """Refuse a cluster of another account or Region, which this stack can neither see nor tag."""
+    if request.cluster.startswith("arn:") and names.place(request.cluster) != names.place(execution):
+        raise InvalidRequest(
+            f"The cluster {request.cluster} is of another account or Region.",
+            f"Start the execution there; this stack is for {' '.join(names.place(execution))}.",
+        )
+
+
+def refuse_another_domain(cluster: Mapping[str, Any], directory: Mapping[str, Any]) -> None:
+    """Refuse a cluster that is in another directory's domain, before a directory is created for it.
+
+    Whether it is the very directory that is asked for, step 6 knows; here the DNS name tells.
+    """
+    joined = clusters.membership(cluster)
+    if not joined or joined["Status"] in clusters.LEAVING:
+        return
+    try:
+        found = client("ds").describe_directories(DirectoryIds=[joined["Domain"]])["DirectoryDescriptions"]
+    except ClientError as error:
+        if code(error) not in {"EntityDoesNotExistException", "InvalidParameterException"}:
+            raise
+        found = []  # it may have been deleted, or no longer be shared with this account
+    if found and found[0]["Name"].lower() != directory["dns_name"]:
+        raise AnotherDirectory(
+            f"Cluster {cluster['DBClusterIdentifier']} is in the domain of {joined['Domain']} ({found[0]['Name']}), "
+            f"and {directory['dns_name']} is asked for.",
+            f"Set the stack's DirectoryId to {joined['Domain']}, or let the cluster leave that domain first.",
+        )
 
 
 def existing(
@@ -161,8 +224,8 @@ def existing(
         "subnet_group": cluster["DBSubnetGroup"],
         "security_groups": [group["VpcSecurityGroupId"] for group in cluster["VpcSecurityGroups"]],
         "master_secret": (
-            request.master_secret
-            or tags.get(names.MASTER_SECRET_TAG, "")
+            named_secret(request.master_secret, settings)
+            or named_secret(tags.get(names.MASTER_SECRET_TAG, ""), settings)
             or cluster.get("MasterUserSecret", {}).get("SecretArn", "")
             or f"{settings.secret_prefix}/{cluster['DBClusterIdentifier']}/master"
         ),
@@ -195,7 +258,9 @@ def to_be_made(way: Mapping[str, Any], request: Request, settings: Settings) -> 
     """The plan's `cluster` for one that step 6 makes; refused when its parameters cannot work here."""
     made, name = way["parameters"], request.cluster
     version = new_clusters.refuse_impossible(way["way"], made, way["instances"])
-    secret = request.master_secret or ("" if way["way"] == "create" else f"{settings.secret_prefix}/{name}/master")
+    secret = named_secret(request.master_secret, settings) or (
+        "" if way["way"] == "create" else f"{settings.secret_prefix}/{name}/master"
+    )
     if secret:
         refuse_missing_secret(secret)
     return {
@@ -213,6 +278,18 @@ def to_be_made(way: Mapping[str, Any], request: Request, settings: Settings) -> 
         "engine_version": version,
         "parameter_group": made.get("DBClusterParameterGroupName", f"default.aurora-postgresql{version.split('.')[0]}"),
     }
+
+
+def named_secret(name: str, settings: Settings) -> str:
+    """The name or ARN of a master secret that a person has named; refused when this stack may not read it."""
+    plain = name.rpartition(":secret:")[2]
+    ours = plain.startswith(f"{settings.secret_prefix}/") and re.search(r"/master(-\w{6})?$", plain)
+    if name and not ours and not plain.startswith("rds!cluster-"):
+        raise InvalidRequest(
+            f"The master secret {name} is one that this stack may not read.",
+            f"Name one of the form {settings.secret_prefix}/<anything>/master, or one that RDS manages.",
+        )
+    return name
 
 
 def refuse_missing_secret(name: str) -> None:
@@ -297,7 +374,7 @@ def refuse_role(name: str) -> None:
         if code(error) != "NoSuchEntity":
             raise
         return  # ensure_service_role creates it
-    if missing := missing_principals(role, region()):
+    if missing := service_role.missing_principals(role, region()):
         raise ServiceRoleInvalid(
             f"The trust policy of the role {name} does not let {' and '.join(missing)} assume it.",
             f"Add {' and '.join(missing)} as Principal.Service for sts:AssumeRole to the role's trust policy.",
@@ -309,6 +386,11 @@ def wanted_principals(request: Request, settings: Settings, tags: Mapping[str, s
     if request.principals is not None:
         return request.principals
     named = tags.get(names.PRINCIPALS_TAG)
+    if named and not named.startswith(f"{settings.parameter_prefix}/"):
+        raise InvalidRequest(
+            f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which this stack may not read.",
+            f"Name one that begins with {settings.parameter_prefix}/.",
+        )
     found = principals_in(named or f"{settings.parameter_prefix}/principals/{request.cluster.rpartition(':')[2]}")
     if named and found is None:
         raise InvalidRequest(

@@ -16,6 +16,7 @@ from aurora_kerberos.errors import ClusterNotFound
 
 # "Understanding domain membership" (guide) and the API reference of DomainMembership.
 ENABLED = {"kerberos-enabled", "joined"}
+LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
 AFTER_JOINING = "after joining"  # the restart tag's value until the restart begins
 
 AVAILABLE = {"available", "backing-up", "storage-optimization", "storage-config-upgrade"}
@@ -101,6 +102,11 @@ def is_secondary(cluster: Mapping[str, Any]) -> bool:
         for group in page["GlobalClusters"]
         for member in group["GlobalClusterMembers"]
     )
+
+
+def untag_restart(cluster: Mapping[str, Any]) -> None:
+    """No restart is due any more (`rds:RemoveTagsFromResource`)."""
+    client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
 
 
 def tag_restart(cluster: Mapping[str, Any], value: str) -> None:

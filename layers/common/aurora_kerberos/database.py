@@ -18,6 +18,20 @@ from aurora_kerberos.principals import Grant, Mapped
 
 CONNECT_TIMEOUT = 10  # seconds; well below the functions' own time-outs
 
+# What a server says that will let the user in a little later ...
+NOT_NOW = (
+    "the database system is",  # starting up, shutting down, in recovery mode
+    "too many clients",
+    "remaining connection slots",
+    "terminating connection",
+)
+# ... and what is no matter of the password.
+REMEDIES = {
+    "does not exist": "Name a database of the cluster as `database` in the input.",
+    "no pg_hba.conf entry": "The cluster refuses password logins of this user: see its parameter group.",
+    "permission denied for database": "GRANT CONNECT on the database to the master user.",
+}
+
 Row = tuple[Any, ...]
 Statement = str | sql.Composable
 
@@ -115,10 +129,13 @@ def connect(cluster: Cluster, user: str, **options: Any) -> connection:
 def refusal(error: psycopg2.OperationalError, cluster: Cluster, user: str) -> DatabaseUnreachable | DatabaseRefused:
     """Tell a server that says no from one that cannot be reached."""
     said = " ".join(str(error).split())
-    if "FATAL:" in said:
+    if "FATAL:" in said and not any(text in said for text in NOT_NOW):
+        remedies = [remedy for text, remedy in REMEDIES.items() if text in said]
         return DatabaseRefused(
             f"Cluster {cluster['id']} refuses the user {user}: {said.partition('FATAL:')[2].strip()}.",
-            f"Correct the user name and password in the secret {cluster['master_secret']}.",
+            remedies[0]
+            if remedies
+            else f"Correct the user name and password in the secret {cluster['master_secret']}.",
         )
     groups = " or ".join(cluster["security_groups"])
     ours = os.environ.get("FUNCTION_SECURITY_GROUP", "this stack's functions")
