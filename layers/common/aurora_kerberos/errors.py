@@ -59,6 +59,8 @@ class DatabaseRoleNotFound(BadRequest):
 class SecretUnusable(BadRequest):
     """A secret of Secrets Manager is missing, or does not hold what is needed."""
 
+    remedy = "Store a JSON object with the fields that the message names in the secret."
+
 
 # --- configuration ----------------------------------------------------------------------------------------------------
 
