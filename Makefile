@@ -3,12 +3,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: demo test lint build docs setup packages lock
+.PHONY: demo test lint build docs setup packages active-directory lock
 
 demo: setup                      ## From the tag to the login, in seconds; writes run.html
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
 
-test: setup                      ## All tests
+test: setup active-directory     ## All tests
 	@$(VENV)/pytest -n auto --dist loadfile
 
 lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
@@ -28,6 +28,9 @@ setup: packages .venv/ready      ## PostgreSQL, MIT Kerberos and the virtual env
 
 packages:
 	@$(PYTHON) local/packages.py
+
+active-directory:                ## Samba, for the tests with a real Active Directory; they are skipped without it
+	@$(PYTHON) local/packages.py active-directory
 
 .venv/ready: requirements/dev.txt | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This needs Python 3.11 or later; set PYTHON=.")'

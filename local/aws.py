@@ -28,7 +28,8 @@ READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch")
 
 HOME = "123456789012"  # moto's account for who has no credentials: where the stack is
 
-# .function: logical id of the function whose handler runs in this thread; .account: whose call is being answered.
+# .function: logical id of the function whose handler runs in this thread, .execution: for which execution;
+# .account: whose call is being answered.
 calling = threading.local()
 
 
@@ -37,7 +38,8 @@ class Call:
     """One call.
 
     `error` is AWS's code when it was refused; `needs` are the IAM actions it needed of who made it: of the function, or
-    of the role (by its name) that the function had assumed. `account` is where it was made.
+    of the role (by its name) that the function had assumed. `account` is where it was made, `execution` (a name) for
+    which execution.
     """
 
     function: str
@@ -48,6 +50,7 @@ class Call:
     needs: tuple[str, ...] = ()
     role: str = ""
     account: str = HOME
+    execution: str = ""
 
     @property
     def name(self) -> str:
@@ -134,7 +137,9 @@ def _before_call(
     account, role = _caller(request_signer)
     with _the_cloud_itself(account) as function:
         needs = iam.needed(cloud, service, operation, parameters) if function else ()
-        call = context["local_call"] = Call(function, service, operation, parameters, "", needs, role, account)
+        call = context["local_call"] = Call(
+            function, service, operation, parameters, "", needs, role, account, getattr(calling, "execution", "")
+        )
         try:
             if function:
                 iam.authorize(cloud, call)

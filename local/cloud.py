@@ -18,7 +18,10 @@ from moto.events.models import events_backends
 from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
+from local import data_api as _data_api  # noqa: F401  registers its fakes
 from local import moto_patches, stack
+from local import new_clusters as _new_clusters  # noqa: F401  registers its fakes
+from local import parameter_groups as _parameter_groups  # noqa: F401  registers its fakes
 from local import rds as _rds
 from local import sns as _sns  # noqa: F401  registers its fakes
 from local import sts as _sts  # noqa: F401  registers its fakes
@@ -45,6 +48,7 @@ class Takes(BaseModel):
     directory: int = Field(25 * MINUTE, description="CreateMicrosoftAD until the stage is Active.")
     membership: int = Field(12 * MINUTE, description="Joining the domain.")
     restart: int = Field(90, description="Restarting an instance.")
+    new_cluster: int = Field(8 * MINUTE, description="Creating or restoring a cluster, and again its instances.")
     maintenance_window: int = Field(72 * HOUR, description="Until the next maintenance window.")
     event: int = Field(1, description="EventBridge's delivery of a tag event.")
 
@@ -77,6 +81,8 @@ class Cloud:
         self.roles_made: dict[str, float] = {}
         self.executions: dict[str, Execution] = {}
         self.failing_joins: dict[str, int] = {}
+        self.secondaries: set[str] = set()
+        self.named: dict[str, str] = {}
         self._clients: dict[tuple[str, str], Any] = {}
         self._listener = listener
         self._open = ExitStack()

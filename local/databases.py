@@ -23,6 +23,11 @@ class Databases:
         self._prepared[cluster] = statements
         return self._servers[cluster].port
 
+    def copy(self, source: str, cluster: str) -> int:
+        """A server for a cluster that is restored from another one's data; its port."""
+        user, password = self._servers[source].master
+        return self.add(cluster, user, password, self._prepared[source])
+
     def start(self) -> None:
         """Start what is not running yet: a function may want to connect."""
         for cluster, server in self._servers.items():
@@ -37,14 +42,19 @@ class Databases:
         self.start()
         return self._servers[cluster]
 
-    def join(self, cluster: str, endpoint: str, kdc: Kdc) -> None:
-        """What AWS does on a domain join: a service principal for the endpoint, its key on the server."""
-        service = f"postgres/{endpoint}"
-        if not kdc.has_principal(service):
-            kdc.add_principal(service)
+    def join(self, cluster: str, endpoints: list[str], kdc: Kdc) -> None:
+        """What AWS does on a domain join: a service principal for each endpoint, its key on the server."""
+        services = [f"postgres/{endpoint}" for endpoint in endpoints]
+        for service in services:
+            if not kdc.has_principal(service):
+                kdc.add_principal(service)
         keytab = self.folder / f"{cluster}.keytab"
-        kdc.keytab(keytab, service)
+        kdc.keytab(keytab, *services)
         self.server(cluster).join(keytab.read_bytes(), kdc.client_conf())
+
+    def preload(self, cluster: str, group_mapping: bool) -> None:
+        """Whether a cluster's server loads pg_ad_mapping when it starts the next time."""
+        self._servers[cluster].group_mapping = group_mapping
 
     def restart(self, cluster: str) -> None:
         """Restart a cluster's server, when it runs."""

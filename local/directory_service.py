@@ -11,7 +11,7 @@ from moto.ds.models import ds_backends
 
 from local.aws import Parameters, aftermath, fake
 from local.faults import AwsError
-from local.kdc import Kdc
+from local.kdc import Kdc, section
 from local.network import Hosts, furnish_directory, reaches
 from local.servers import LOOPBACK, NOBODY
 
@@ -64,7 +64,7 @@ class Directories:
         sections = []
         for name, kdc in self._kdcs.items():
             open_ = hosts is None or reaches(self._cloud, hosts, Hosts.of_directory(self.find(name)), 88)
-            sections.append(kdc.section(LOOPBACK if open_ else NOBODY))
+            sections.append(section(kdc.realm, kdc.port, LOOPBACK if open_ else NOBODY))
         return f"[realms]\n{''.join(sections)}" if sections else ""
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from local import graph, stack
+from local import graph, stack, steps
 from local.scenario import Scenario
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -36,7 +36,11 @@ This page is made from `local/scenario.py` by `make docs`.
 
 def documents() -> dict[Path, str]:
     """Every made document with its content."""
-    return {DOCS / "cluster.svg": graph.svg(stack.definition()), DOCS / "scenarios.md": scenarios()}
+    return {
+        DOCS / "cluster.svg": graph.svg(stack.definition()),
+        DOCS / "scenarios.md": scenarios(),
+        DOCS / "steps.md": steps.document(),
+    }
 
 
 def scenarios() -> str:

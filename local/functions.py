@@ -80,27 +80,28 @@ class Functions:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
         logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
         described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(FunctionName=name)
-        event = json.loads(payload or "{}")
-        hosts = None
-        if in_vpc:
-            self._cloud.databases.start()
-            placed = described["VpcConfig"]
-            subnets, groups = placed["SubnetIds"], placed["SecurityGroupIds"]
-            hosts = Hosts.in_subnets(self._cloud, self._cloud.home, subnets, groups)
-        added = self._cloud.environment(hosts, event.get("cluster", {}).get("id", "") if hosts else "")
         with _one_at_a_time, redirect_stdout(self._log):
+            event = json.loads(payload or "{}")
+            hosts = None
+            if in_vpc:
+                self._cloud.databases.start()
+                placed = described["VpcConfig"]
+                subnets, groups = placed["SubnetIds"], placed["SecurityGroupIds"]
+                hosts = Hosts.in_subnets(self._cloud, self._cloud.home, subnets, groups)
+            added = self._cloud.environment(hosts, event.get("cluster", {}).get("id", "") if hosts else "")
             before = dict(os.environ)
             os.environ.update(described["Environment"]["Variables"])
             os.environ.update(added, AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
             calling.function = logical_id
             try:
                 handler = _handlers.get(logical_id) or _handlers.setdefault(logical_id, load(folder))
+                calling.execution = str(event.get("execution", "")).rpartition(":")[2]
                 answer = handler(event, Context(described["FunctionName"], described["FunctionArn"]))
                 return False, json.dumps(answer).encode()
             except Exception as error:  # noqa: BLE001  whatever a handler raises, Lambda reports
                 return True, json.dumps(reported(error)).encode()
             finally:
-                calling.function = ""
+                calling.function = calling.execution = ""
                 os.environ.clear()
                 os.environ.update(before)
 

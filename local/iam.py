@@ -35,6 +35,12 @@ def _named(service: str, prefix: str, name: str, region: bool = True) -> Callabl
     return lambda cloud, parameters: cloud.arn(service, f"{prefix}{parameters[name]}", region)
 
 
+def role_arn(cloud: Cloud, name: str) -> str:
+    """A role's ARN, which holds its path; a call names the role without it."""
+    found = [role.arn for role in iam_backends[cloud.account]["aws"].roles.values() if role.name == name]
+    return str(found[0]) if found else cloud.arn("iam", f"role/{name}", region=False)
+
+
 def _secret(cloud: Cloud, parameters: Parameters) -> str:
     """A secret's ARN ends with six random characters; a name stands for the secret it finds."""
     value = str(parameters.get("SecretId") or parameters["Name"])
@@ -53,6 +59,22 @@ def _requested_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
 def _accepted_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
     """The accepter's VPC, whichever that is, and the peering."""
     return [cloud.arn("ec2", "vpc/vpc-0"), _ec2("vpc-peering-connection", "VpcPeeringConnectionId")(cloud, parameters)]
+
+
+def _new_cluster(cloud: Cloud, parameters: Parameters) -> list[str]:
+    """The cluster, and all that it is made of or with."""
+    named = {
+        "DBClusterIdentifier": "cluster",
+        "SourceDBClusterIdentifier": "cluster",
+        "SnapshotIdentifier": "cluster-snapshot",
+        "DBSubnetGroupName": "subgrp",
+        "DBClusterParameterGroupName": "cluster-pg",
+    }
+    return [_rds(kind, name)(cloud, parameters) for name, kind in named.items() if name in parameters]
+
+
+def _cluster_of_data_api(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
+    return str(parameters["resourceArn"])
 
 
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
@@ -77,11 +99,30 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ec2:DescribeVpcs": _none,
     "ec2:GetManagedPrefixListEntries": _ec2("prefix-list", "PrefixListId"),
     "ec2:ModifyVpcPeeringConnectionOptions": _ec2("vpc-peering-connection", "VpcPeeringConnectionId"),
-    "iam:AttachRolePolicy": _named("iam", "role/", "RoleName", region=False),
-    "iam:CreateRole": _named("iam", "role/", "RoleName", region=False),
-    "iam:GetRole": _named("iam", "role/", "RoleName", region=False),
-    "iam:ListAttachedRolePolicies": _named("iam", "role/", "RoleName", region=False),
+    "iam:AttachRolePolicy": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "iam:CreateRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "iam:GetRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "iam:ListAttachedRolePolicies": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
+    "rds:CreateDBCluster": _new_cluster,
+    "rds:CreateDBInstance": lambda cloud, p: [
+        cloud.arn("rds", f"db:{p['DBInstanceIdentifier']}"),
+        cloud.arn("rds", f"cluster:{p['DBClusterIdentifier']}"),
+    ],
+    "rds:DescribeDBClusterParameterGroups": _rds("cluster-pg", "DBClusterParameterGroupName"),
+    "rds:DescribeDBClusterParameters": _rds("cluster-pg", "DBClusterParameterGroupName"),
+    "rds:DescribeDBClusterSnapshots": _rds("cluster-snapshot", "DBClusterSnapshotIdentifier"),
+    "rds:DescribeDBEngineVersions": _none,
+    "rds:DescribeGlobalClusters": lambda cloud, _: cloud.arn("rds", "global-cluster:*", region=False),
+    "rds:DescribeOrderableDBInstanceOptions": _none,
+    "rds:ModifyDBClusterParameterGroup": _rds("cluster-pg", "DBClusterParameterGroupName"),
+    "rds:RestoreDBClusterFromSnapshot": _new_cluster,
+    "rds:RestoreDBClusterToPointInTime": _new_cluster,
+    "secretsmanager:DescribeSecret": _secret,
+    "rds-data:BeginTransaction": _cluster_of_data_api,
+    "rds-data:CommitTransaction": _cluster_of_data_api,
+    "rds-data:ExecuteStatement": _cluster_of_data_api,
+    "rds-data:RollbackTransaction": _cluster_of_data_api,
     "rds:DescribeDBClusters": _rds("cluster", "DBClusterIdentifier"),
     "rds:DescribeDBInstances": _rds("db", "DBInstanceIdentifier"),
     "rds:DescribeEvents": _none,
@@ -93,6 +134,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
     "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "rds:DescribeDBSubnetGroups": _rds("subgrp", "DBSubnetGroupName"),
+    "ssm:GetParameters": lambda cloud, p: [cloud.arn("ssm", f"parameter{name}") for name in p["Names"]],
+    "ssm:PutParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "sts:AssumeRole": lambda _, parameters: str(parameters["RoleArn"]),
     "sts:GetCallerIdentity": _none,
 }
@@ -109,11 +152,20 @@ BEHIND_THE_CALLS = {
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeVpcs",
     },
-    "EnsureMembership": {"ds:AuthorizeApplication", "ds:DescribeDirectories", "ds:GetAuthorizedApplicationDetails"},
+    "EnsureMembership": {
+        "ds:AuthorizeApplication",
+        "ds:DescribeDirectories",
+        "ds:GetAuthorizedApplicationDetails",
+        "secretsmanager:CreateSecret",
+        "secretsmanager:TagResource",
+    },
 }
 
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
+    "rds:CreateDBCluster": ("Tags", "rds:AddTagsToResource"),
+    "rds:RestoreDBClusterFromSnapshot": ("Tags", "rds:AddTagsToResource"),
+    "rds:RestoreDBClusterToPointInTime": ("Tags", "rds:AddTagsToResource"),
     "iam:CreateRole": ("Tags", "iam:TagRole"),
     "secretsmanager:CreateSecret": ("Tags", "secretsmanager:TagResource"),
     "ds:CreateMicrosoftAD": ("Tags", "ds:AddTagsToResource"),
@@ -149,14 +201,17 @@ def required(
 ) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{service}:{operation}"
-    resources = listed(RESOURCES[call](cloud, parameters))
+    resources: list[str] = listed(RESOURCES[call](cloud, parameters))
     context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
-    yield from ((call, resource, context) for resource in resources)
+    for resource in resources:
+        yield call, resource, context
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
-        yield action, resources[-1], {"ec2:CreateAction": operation} if service == "ec2" else {}
+        # What is made, and so tagged, is the first; but for a peering, which the VPC comes before.
+        made, keys = (resources[-1], {"ec2:CreateAction": operation}) if service == "ec2" else (resources[0], {})
+        yield action, made, keys
     if "DomainIAMRoleName" in parameters:
-        role = cloud.arn("iam", f"role/{parameters['DomainIAMRoleName']}", region=False)
+        role = role_arn(cloud, parameters["DomainIAMRoleName"])
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
 
 

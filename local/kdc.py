@@ -11,6 +11,11 @@ from local.servers import LOOPBACK, Server, free_port
 ENCRYPTION = "aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96"  # what Active Directory has
 
 
+def section(realm: str, port: int, address: str = LOOPBACK) -> str:
+    """A realm in the [realms] of a krb5.conf."""
+    return f"  {realm} = {{\n    kdc = {address}:{port}\n  }}*\n"
+
+
 class Kdc:
     """One realm with its database in `folder`.
 
@@ -90,11 +95,7 @@ class Kdc:
 
         The asterisk makes them final: a later file of KRB5_CONFIG's list cannot add the domain controllers of its own.
         """
-        return f"[realms]\n{''.join(kdc.section() for kdc in (self, *others))}"
-
-    def section(self, address: str = LOOPBACK) -> str:
-        """The realm in the [realms] of a krb5.conf."""
-        return f"  {self.realm} = {{\n    kdc = {address}:{self.port}\n  }}*\n"
+        return f"[realms]\n{''.join(section(kdc.realm, kdc.port) for kdc in (self, *others))}"
 
     def _admin(self, *query: str) -> str:
         return self._run("kadmin.local", *query)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -41,14 +42,21 @@ class Login:
         return asdict(self)
 
 
-def login(cloud: Cloud, cluster: str, principal: str) -> Login:
-    """Take a ticket for the principal with a key of the KDC, and log in with it as the role of the same name."""
+def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
+    """Take a ticket for the principal with a key of the KDC, and log in with it as the role of the same name.
+
+    As another `role` only who is in a group that is mapped to it. Aurora's pg_ad_mapping finds that role by itself;
+    PostgreSQL has to be told.
+    """
     name, _, realm = principal.rpartition("@")
     try:
         kdc = cloud.directories.realm(realm.lower())
     except LookupError as error:
         return Login(cluster, principal, ok=False, error=str(error))
-    described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
+    try:
+        described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
+    except ClientError as error:
+        return Login(cluster, principal, ok=False, error=str(error))
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in ("krb5.conf", "keytab", "ccache")}
@@ -64,7 +72,11 @@ def login(cloud: Cloud, cluster: str, principal: str) -> Login:
         os.environ["KRB5_CONFIG"] += f":{files['krb5.conf']}"
         try:
             connection = psycopg2.connect(
-                host=described["Endpoint"], port=described["Port"], dbname="postgres", user=principal, sslmode="require"
+                host=described["Endpoint"],
+                port=described["Port"],
+                dbname="postgres",
+                user=role or principal,
+                sslmode="require",
             )
         except psycopg2.OperationalError as error:
             return Login(cluster, principal, ok=False, error=" ".join(str(error).split()))

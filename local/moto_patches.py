@@ -9,17 +9,21 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import re
 import secrets
 from collections.abc import Callable
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from jsonata import Jsonata
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.cloudformation.models import Stack
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.events.models import Rule
 from moto.iam import models as iam_models
-from moto.rds.models import MasterUserSecret
+from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
@@ -28,7 +32,7 @@ from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.jsonata import jsonata as asl_jsonata
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
-from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -67,6 +71,8 @@ def install() -> None:
     _state_machines_of_cloudformation()
     _few_managed_policies()
     _groups_of_other_accounts()
+    _parse_once()
+    DBCluster.status = property(lambda self: self._status, lambda self, status: setattr(self, "_status", status))
     LambdaSimpleBackend.invoke = _invoke
     MasterUserSecret._generate_secret_string = _master_secret
     Rule.send_to_targets = _send_to_targets(Rule.send_to_targets)
@@ -220,6 +226,29 @@ def _groups_of_other_accounts() -> None:
         return [*add(self, own, vpc_id), *foreign]
 
     SecurityGroupBackend._add_source_group = add_source_group
+
+
+def _parse_once() -> None:
+    """A cloud is made for each test: what is the same for all of them is read once.
+
+    botocore reads its service models for each session anew, moto a JSON template as YAML, and it checks a definition
+    whenever a state machine is made.
+    """
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+    parse_yaml, check = Stack.parse_template, StepFunctionsParserBackend._validate_definition
+    checked: set[str] = set()
+
+    def parse(template: str) -> Any:
+        return json.loads(template) if template.startswith("{") else parse_yaml(template)
+
+    def check_once(definition: str) -> None:
+        same = re.sub(r":function:[\w-]+", "", definition)  # each cloud's functions have names of their own
+        if same not in checked:
+            check(definition)
+            checked.add(same)
+
+    Stack.parse_template = staticmethod(parse)
+    StepFunctionsParserBackend._validate_definition = staticmethod(check_once)
 
 
 def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:  # noqa: ARG001  a method of moto's

@@ -1,8 +1,11 @@
-"""PostgreSQL and MIT Kerberos for the local run: where they are, and how they get here.
+"""PostgreSQL and MIT Kerberos for the local run, and Samba for some tests: where they are, and how they get here.
 
 `python3 local/packages.py` installs what is missing. It runs before there is a virtual environment, with the standard
 library alone. As root on Debian or Ubuntu it installs the system's packages; without root it unpacks the same packages
 into the project's own ignored folder; elsewhere it says what to install.
+
+`python3 local/packages.py active-directory` does so for Samba, as root on Debian or Ubuntu alone: its programs look for
+their modules where the packages put them. Who cannot have it is told, and goes without the tests that need it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,13 @@ UNPACKED = FOLDER / "packages"
 
 PROGRAMS = ("initdb", "postgres", "krb5kdc", "kdb5_util", "kadmin.local")
 PACKAGES = ("postgresql", "krb5-kdc", "krb5-admin-server", "python3-venv")
+
+# From Debian 12 and Ubuntu 24.04 on. Nothing of a file server or of winbind is used; samba-ad-dc depends on them.
+ACTIVE_DIRECTORY_PACKAGES = ("samba-ad-dc", "samba-ad-provision")
+SAMBA_FILES = Path("/usr/share/samba/setup/provision.ldif")
+SAMBA_SERVICES = ("nmbd", "samba-ad-dc", "smbd", "winbind")
+SYSTEM_PYTHON = Path("/usr/bin/python3")  # the one that has Samba's modules
+
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
@@ -101,7 +111,7 @@ def main() -> int:
         return 1
     try:
         if os.geteuid() == 0:
-            install()
+            install(PACKAGES)
         elif "python3-venv" in absent:
             print("Without root it cannot be had: ask for the package python3-venv to be installed.", file=sys.stderr)
             return 1
@@ -116,12 +126,12 @@ def main() -> int:
     return 0
 
 
-def install() -> None:
+def install(packages: tuple[str, ...]) -> None:
     """As root: the system's packages, their services not started and no database cluster of the system made."""
-    print(f"Installing the system's packages {' '.join(PACKAGES)} with apt-get; no service is started.", flush=True)
+    print(f"Installing the system's packages {' '.join(packages)} with apt-get; no service is started.", flush=True)
     with no_services():
         apt("update")
-        apt("install", "--yes", "--no-install-recommends", *PACKAGES)
+        apt("install", "--yes", "--no-install-recommends", *packages)
 
 
 @contextlib.contextmanager
@@ -161,6 +171,56 @@ def unpack() -> None:
     shutil.rmtree(downloads)
 
 
+def missing_for_active_directory() -> list[str]:
+    """What Samba as a domain controller lacks here."""
+    folders.cache_clear()
+    there = {
+        "samba": find("samba") is not None,
+        "Samba's Python modules": has_samba_modules(),
+        "samba-ad-provision": SAMBA_FILES.exists(),
+    }
+    return [name for name, found in there.items() if not found]
+
+
+def has_samba_modules() -> bool:
+    """Whether the system's Python has what `samba_directory.py` imports."""
+    command: list[str | Path] = [SYSTEM_PYTHON, "-I", "-c", "import samba.dckeytab, samba.provision"]
+    return SYSTEM_PYTHON.exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def active_directory() -> int:
+    """Install Samba where it can be had, or say that there will be no tests with it; 0, for the others can be run."""
+    absent = missing_for_active_directory()
+    if not absent:
+        return 0
+    print(f"The tests with a real Active Directory need Samba; not here: {', '.join(absent)}.", flush=True)
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        try:
+            install_active_directory()
+        except subprocess.CalledProcessError as error:
+            print(f"{' '.join(map(str, error.cmd))} failed:\n{error.stderr or error.stdout}", file=sys.stderr)
+        absent = missing_for_active_directory()
+    if absent:
+        command = f"apt-get install --no-install-recommends {' '.join(ACTIVE_DIRECTORY_PACKAGES)}"
+        print(
+            f"THE TESTS WITH A REAL ACTIVE DIRECTORY ARE SKIPPED: not here: {', '.join(absent)}.\n"
+            f"As root on Debian 12, Ubuntu 24.04 or later `make test` installs it: {command}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def install_active_directory() -> None:
+    """The system's packages; their services, which Debian would start from the next boot on, stay switched off."""
+    units = [Path("/lib/systemd/system", f"{name}.service") for name in SAMBA_SERVICES]
+    new = [unit for unit in units if not unit.exists()]  # whoever has a service already keeps it
+    install(ACTIVE_DIRECTORY_PACKAGES)
+    if new and shutil.which("systemctl"):
+        subprocess.run(
+            ["systemctl", "disable", *(unit.name for unit in new)], check=True, capture_output=True, text=True
+        )
+
+
 def apt(*arguments: str, folder: Path | None = None) -> str:
     """Run apt-get without questions; what it printed."""
     environment_ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
@@ -171,4 +231,4 @@ def apt(*arguments: str, folder: Path | None = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(active_directory() if sys.argv[1:] == ["active-directory"] else main())

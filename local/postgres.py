@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from local import packages
 from local.servers import Server, free_port, user_group
 
 SUPERUSER = "rdsadmin"
+EXTENSION = Path(__file__).parent / "pg_ad_mapping"
 TEMPLATE = Path(__file__).parent.parent / ".local" / "postgres"
 
 # Aurora's own roles.
@@ -30,6 +32,8 @@ CREATE ROLE rds_superuser NOLOGIN;
 CREATE ROLE rds_ad NOLOGIN;
 CREATE ROLE rds_iam NOLOGIN;
 CREATE ROLE rds_password NOLOGIN;
+GRANT CREATE ON DATABASE postgres TO rds_superuser;
+GRANT pg_monitor TO rds_superuser;
 """
 # From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
 GRANT_AD = "GRANT rds_ad TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
@@ -44,6 +48,10 @@ hostssl all all 127.0.0.1/32 scram-sha-256
 JOINED = """
 hostgssenc all +rds_ad 127.0.0.1/32 gss include_realm=1
 hostssl all +rds_ad 127.0.0.1/32 gss include_realm=1
+"""
+MAPPED = """
+hostgssenc all "{role}" 127.0.0.1/32 gss include_realm=1 map=groups
+hostssl all "{role}" 127.0.0.1/32 gss include_realm=1 map=groups
 """
 NOT_JOINED = "hostssl all +rds_ad 127.0.0.1/32 reject"
 
@@ -70,14 +78,18 @@ class Postgres:
 
     Attributes:
         port: TCP, on 127.0.0.1.
+        master: name and password of the master user.
+        group_mapping: whether it loads pg_ad_mapping when it starts the next time.
     """
 
     def __init__(self, folder: Path, master: str, password: str) -> None:
         self.port = free_port()
         self._folder = folder
-        self._master = (master, password)
+        self.master = (master, password)
         self._server: Server | None = None
         self._joined = False
+        self._let_in: dict[str, list[str]] = {}
+        self.group_mapping = False
 
     def start(self) -> None:
         """Make the server with the master user on it; returns when it takes connections.
@@ -90,7 +102,7 @@ class Postgres:
         (self._folder / "data" / "postgresql.conf").write_text(SETTINGS.format(folder=self._folder, port=self.port))
         write_certificate(self._folder)
         self._serve()
-        name, password = self._master
+        name, password = self.master
         statement = sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {} IN ROLE rds_superuser")
         self.sql(statement.format(sql.Identifier(name), sql.Literal(password)))
 
@@ -116,6 +128,12 @@ class Postgres:
         (self._folder / "server.keytab").unlink()
         self._joined = False
 
+    def let_in(self, members: dict[str, list[str]]) -> None:
+        """What Aurora's pg_ad_mapping does at a login: the members (principals) of each role's group may take it."""
+        self._let_in = members
+        self._write_access()
+        self.sql("SELECT pg_reload_conf()")
+
     def sql(self, statement: str | sql.Composable, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement as AWS's own superuser; its rows."""
         connection = psycopg2.connect(host=str(self._folder), port=self.port, user=SUPERUSER, dbname="postgres")
@@ -127,12 +145,44 @@ class Postgres:
             connection.close()
 
     def _serve(self) -> None:
-        access = ACCESS.format(master=self._master[0], kerberos=JOINED if self._joined else NOT_JOINED)
-        (self._folder / "data" / "pg_hba.conf").write_text(access)
+        self._write_access()
+        program = self._with_group_mapping() if self.group_mapping else packages.require("postgres")
         give_away(self._folder)
-        command: list[str | Path] = [packages.require("postgres"), "-D", self._folder / "data"]
+        command: list[str | Path] = [program, "-D", self._folder / "data"]
+        if self.group_mapping:
+            command += ["-c", "shared_preload_libraries=pg_ad_mapping"]
         environment = {**packages.environment(), "KRB5_CONFIG": str(self._folder / "krb5.conf")}
         self._server = Server(command, "ready to accept connections", environment, server_user())
+
+    def _write_access(self) -> None:
+        kerberos = JOINED if self._joined else NOT_JOINED
+        mapped = "".join(MAPPED.format(role=role) for role in self._let_in) if self._joined else ""
+        access = ACCESS.format(master=self.master[0], kerberos=mapped + kerberos)
+        (self._folder / "data" / "pg_hba.conf").write_text(access)
+        lines = [f'groups "{who}" "{role}"\n' for role, members in self._let_in.items() for who in members]
+        (self._folder / "data" / "pg_ident.conf").write_text("".join(lines))
+
+    def _with_group_mapping(self) -> Path:
+        """A copy of PostgreSQL that has the extension, for the system's own is not ours to change.
+
+        PostgreSQL looks for its files relative to its program. The library is another one of PostgreSQL's, which does
+        nothing: what counts is that it has to be loaded.
+        """
+        program = packages.require("postgres").resolve()
+        version, prefix = program.parents[1], program.parents[4]
+        copy = self._folder / "engine"
+        if not copy.exists():
+            share = Path("share") / "postgresql" / version.name
+            bitcode = shutil.ignore_patterns("bitcode")
+            shutil.copytree(version / "lib", copy / version.relative_to(prefix) / "lib", ignore=bitcode)
+            shutil.copytree(prefix / share, copy / share)
+            (copy / version.relative_to(prefix) / "bin").mkdir()
+            shutil.copy(program, copy / program.relative_to(prefix))
+            library = copy / version.relative_to(prefix) / "lib" / "auto_explain.so"
+            shutil.copy(library, library.with_name("pg_ad_mapping.so"))
+            for file in EXTENSION.iterdir():
+                shutil.copy(file, copy / share / "extension")
+        return copy / program.relative_to(prefix)
 
 
 def server_user() -> str | None:
@@ -155,14 +205,14 @@ def give_away(folder: Path) -> None:
 def template() -> Path:
     """A data directory with Aurora's roles, made once: initdb takes most of the time of a start."""
     version = packages.version("postgres")
-    path = TEMPLATE / version
+    roles = ROLES + (GRANT_AD if int(version.partition(".")[0]) >= 16 else "")
+    path = TEMPLATE / f"{version}-{zlib.crc32(roles.encode()):08x}"
     if not path.exists():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             give_away(folder)
             data = folder / "data"
             run("initdb", "-D", data, "-U", SUPERUSER, "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust")
-            roles = ROLES + (GRANT_AD if int(version.partition(".")[0]) >= 16 else "")
             run("postgres", "--single", "-D", data, "postgres", text=roles)
             TEMPLATE.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(dir=TEMPLATE))

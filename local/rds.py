@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from moto.rds.models import DomainMembership, rds_backends
 
 from aurora_kerberos.service_role import missing_principals
+from local import parameter_groups
 from local.aws import Parameters, aftermath, arn_name, fake
 from local.faults import AwsError
 from local.network import DOMAIN_PORTS, Hosts, obstacles
@@ -55,6 +56,9 @@ def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
         return None
     if cluster.status != "available":
         raise AwsError("InvalidDBClusterStateFault", f"The DB cluster {cluster.resource_id} is {cluster.status}.")
+    for instance in cluster.members:
+        if instance.status != "available":
+            raise AwsError("InvalidDBInstanceState", f"Instance {instance.resource_id} is {instance.status}.")
     check_directory(cloud, parameters["Domain"])
     check_role(cloud, parameters.get("DomainIAMRoleName", ""))
     status = "enabling-kerberos" if parameters.get("ApplyImmediately") else "pending-maintenance-enable-kerberos"
@@ -110,7 +114,7 @@ def end_joining(cloud: Cloud, cluster: Any) -> None:
         return
     set_status(cluster, "kerberos-enabled")
     realm = cloud.directories.realm(cluster.domain_memberships[0].domain)
-    cloud.databases.join(cluster.resource_id, cluster.endpoint, realm)
+    cloud.databases.join(cluster.resource_id, [cluster.endpoint, cluster.reader_endpoint], realm)
     cloud.happened(f"{cluster.resource_id} joined the domain of {realm.realm}")
 
 
@@ -133,6 +137,7 @@ def reboot_db_instance(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any
 
     def restarted() -> None:
         instance.status = "available"
+        parameter_groups.started(cloud, instance)
         if instance.is_cluster_writer:
             cloud.databases.restart(instance.db_cluster_identifier)
         add_event(cloud, name, "db-instance", "availability", "DB instance restarted")
@@ -171,6 +176,23 @@ def describe_events(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
         and (not categories or categories & set(event["EventCategories"]))
     ]
     return {"Events": found}
+
+
+@fake("rds", "DescribeGlobalClusters")
+def describe_global_clusters(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:  # noqa: ARG001  as all fakes
+    """A global cluster for each secondary one; its primary is in another Region."""
+    return {
+        "GlobalClusters": [
+            {
+                "GlobalClusterIdentifier": f"global-{name}",
+                "GlobalClusterMembers": [
+                    {"DBClusterArn": f"arn:aws:rds:eu-west-1:{cloud.home}:cluster:{name}", "IsWriter": True},
+                    {"DBClusterArn": cloud.arn("rds", f"cluster:{name}"), "IsWriter": False},
+                ],
+            }
+            for name in sorted(cloud.secondaries)
+        ]
+    }
 
 
 @aftermath("rds", "AddTagsToResource")

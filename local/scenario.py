@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Iterator, Mapping
+import time as clock
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from aurora_kerberos.service_role import trust_policy
 from local import network, rds, stack
 from local.aws import HOME, Call
-from local.clock import BEGINNING
 from local.cloud import Cloud, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
@@ -70,7 +70,10 @@ class Cluster(Part):
     tags: dict[str, str] = Field(default_factory=dict)
     master_secret: str = Field("managed", description="`managed` by RDS, the name of a secret to make, or `none`.")
     sql: list[str] = Field(default_factory=list, description="Statements run long before, by the superuser.")
-    reachable: bool = Field(True, description="False: in a VPC of its own that nobody has a route to.")
+    data_api: bool = Field(False, description="Whether its HTTP endpoint is on (RDS Data API).")
+    secondary: bool = Field(False, description="Whether it only follows the primary of a global database.")
+    parameter_group: str = Field("", description="One of `parameter_groups`; AWS's default when not said.")
+    made: date = Field(date(2025, 1, 5), description="The day on which it and its instances were made.")
     failing_joins: int = Field(0, description="How many attempts to join a domain fail.")
     membership: Membership | None = None
 
@@ -102,6 +105,13 @@ class AtStart(Part):
     vpcs: list[Vpc] = Field(default_factory=list)
     clusters: list[Cluster] = Field(default_factory=list)
     directories: list[Directory] = Field(default_factory=list)
+    snapshots: dict[str, str] = Field(default_factory=dict, description="Snapshot → the cluster it is of.")
+    parameter_groups: dict[str, str] = Field(
+        default_factory=dict, description="DB cluster parameter group → its shared_preload_libraries."
+    )
+    security_groups: list[str] = Field(
+        default_factory=list, description="Names; each lets its VPC in. An execution's input means one by `$name`."
+    )
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
@@ -176,6 +186,9 @@ class ExpectedExecution(Part):
     steps: list[str] | None = Field(None, description="The steps visited, in order.")
     waits: list[int] | None = Field(None, description="The seconds of all waits, in order.")
     retries: int | None = Field(None, description="How many failed tasks were tried again.")
+    changes: list[str] | None = Field(
+        None, description="The calls by which it changed something in AWS, in order; the record of the outcome is none."
+    )
 
 
 class ExpectedLogin(Part):
@@ -189,7 +202,7 @@ class ExpectedLogin(Part):
 class Expected(Part):
     """What must be true at the end."""
 
-    executions: list[ExpectedExecution] = Field(default_factory=list)
+    executions: list[ExpectedExecution] | None = Field(None, description="All of them, in order; left out: whatever.")
     registry: dict[str, dict[str, str]] = Field(default_factory=dict, description="Cluster → fields; contained.")
     tags: dict[str, dict[str, str | None]] = Field(default_factory=dict, description="Cluster → tags; null: absent.")
     memberships: dict[str, str] = Field(default_factory=dict, description="Cluster → status, of all its instances too.")
@@ -250,7 +263,10 @@ class Result:
             "scenario": self.scenario.scenario,
             "passed": self.passed,
             "checks": [vars(check) for check in self.checks],
-            "executions": [execution.as_dict() for execution in self.executions],
+            "executions": [
+                {**each.as_dict(), "changes": changes(call for call in self.calls if call.execution == each.name)}
+                for each in self.executions
+            ],
             "logins": [each.as_dict() for each in self.logins],
             "calls": [f"{call.function} {call.name} {call.error}".rstrip() for call in self.calls],
             "changes": changes(self.calls),
@@ -275,7 +291,7 @@ def read(path: Path) -> Scenario:
 
 def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     """Run a scenario in a cloud of its own."""
-    began = time.monotonic()
+    began = clock.monotonic()
     with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
         impossible = happen_all(cloud, scenario.happens)
@@ -291,7 +307,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
             written=written(cloud),
             secrets=secrets(cloud),
             virtual_seconds=cloud.clock.now,
-            real_seconds=time.monotonic() - began,
+            real_seconds=clock.monotonic() - began,
         )
 
 
@@ -303,8 +319,17 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     cloud.networks.add(start.vpcs)
     for directory in start.directories:
         add_directory(cloud, directory)
+    for name in start.security_groups:
+        made = cloud.client("ec2").create_security_group(GroupName=name, Description=name, VpcId=cloud.vpc)
+        cloud.named[name] = made["GroupId"]
+        tcp = {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535}
+        network.open_group(cloud, cloud.home, made["GroupId"], network.cidrs_of(cloud, cloud.home, cloud.vpc), tcp)
+    for name, libraries in start.parameter_groups.items():
+        add_parameter_group(cloud, name, libraries)
     for cluster in start.clusters:
         add_cluster(cloud, cluster)
+    for name, cluster_id in start.snapshots.items():
+        cloud.client("rds").create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier=cluster_id)
     for name, role in start.roles.items():
         add_role(cloud, name, role)
     for name, content in start.secrets.items():
@@ -345,14 +370,21 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
     found.stage, found.directory_type = directory.stage, directory.type
 
 
+def add_parameter_group(cloud: Cloud, name: str, libraries: str) -> None:
+    """A DB cluster parameter group that was made long ago."""
+    client = cloud.client("rds")
+    client.create_db_cluster_parameter_group(
+        DBClusterParameterGroupName=name, DBParameterGroupFamily="aurora-postgresql16", Description=name
+    )
+    value = {"ParameterName": "shared_preload_libraries", "ParameterValue": libraries, "ApplyMethod": "pending-reboot"}
+    client.modify_db_cluster_parameter_group(DBClusterParameterGroupName=name, Parameters=[value])
+
+
 def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
     """A cluster that was made long ago, with its instances and its PostgreSQL."""
     client = cloud.client("rds")
     managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
     password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
-    if not cluster.reachable:
-        cluster = cluster.model_copy(update={"vpc": f"apart-{cluster.id}"})
-        cloud.networks.add([Vpc(name=str(cluster.vpc), cidrs=["10.99.0.0/16"])])
     placed = cloud.networks.named(cluster.vpc if isinstance(cluster.vpc, str) else "default")
     group = cloud.client("ec2").create_security_group(
         GroupName=f"{cluster.id}-database", Description="database", VpcId=placed.vpc
@@ -364,11 +396,15 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         MasterUsername=MASTER,
         VpcSecurityGroupIds=[group],
         DBSubnetGroupName=cloud.subnet_group_of(placed),
+        DBClusterParameterGroupName=cluster.parameter_group or f"default.{cluster.engine}16",
         Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
         **password,
     )
     made = rds.cluster_of(cloud, cluster.id)
-    made.created = made.cluster_create_time = BEGINNING.replace(tzinfo=None).replace(year=2025)
+    made.created = made.cluster_create_time = datetime.combine(cluster.made, time())
+    made._enable_http_endpoint = cluster.data_api
+    if cluster.secondary:
+        cloud.secondaries.add(cluster.id)
     for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
         client.create_db_instance(
             DBInstanceIdentifier=name,
@@ -411,7 +447,9 @@ def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
         member.domain_memberships = [DomainMembership(directory, membership.role)]
     rds.set_status(made, membership.status)
     if membership.status == "kerberos-enabled":
-        cloud.databases.join(made.resource_id, made.endpoint, cloud.directories.realm(directory))
+        cloud.databases.join(
+            made.resource_id, [made.endpoint, made.reader_endpoint], cloud.directories.realm(directory)
+        )
         cloud.databases.restart(made.resource_id)
 
 
@@ -471,7 +509,7 @@ def happen(cloud: Cloud, happening: Happening) -> None:
                 ResourceName=cloud.cluster_arn(happening.untag), TagKeys=happening.keys
             )
         case Start():
-            cloud.start(happening.start)
+            cloud.start(resolved(happening.start, cloud.named))
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
@@ -489,27 +527,42 @@ def happen(cloud: Cloud, happening: Happening) -> None:
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
 
 
+def resolved(value: Any, named: Mapping[str, str]) -> Any:
+    """The value with every `$name` in it replaced by what has that name."""
+    match value:
+        case dict():
+            return {key: resolved(each, named) for key, each in value.items()}
+        case list():
+            return [resolved(each, named) for each in value]
+        case str() if value.startswith("$"):
+            return named[value[1:]]
+    return value
+
+
 # --- what must be true ------------------------------------------------------------------------------------------------
 
 
 def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Check]:
     """All that must be true, one by one."""
     executions = list(cloud.executions.values())
-    if expect.executions or not executions:
+    if expect.executions is not None:
         yield same("number of executions", len(expect.executions), len(executions))
-    for expected, execution in zip(expect.executions, executions, strict=False):
+    for expected, execution in zip(expect.executions or [], executions, strict=False):
         yield from check_execution(expected, execution)
+        if expected.changes is not None:
+            made = changes(call for call in cloud.calls if call.execution == execution.name)
+            yield same(f"{execution.name}: changes", expected.changes, made)
     for cluster, fields in expect.registry.items():
         item = registry_item(cloud, cluster)
-        yield from (
-            contains(f"registry of {cluster}: {name}", text, item.get(name, "")) for name, text in fields.items()
-        )
+        for name, text in fields.items():
+            what, got = f"registry of {cluster}: {name}", item.get(name, "")
+            yield contains(what, text, got) if text else same(what, text, got)
     for cluster, tags in expect.tags.items():
         found = {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
         yield from (same(f"tag {key} of {cluster}", value, found.get(key)) for key, value in tags.items())
     for cluster, status in expect.memberships.items():
         everyone = rds.members(rds.cluster_of(cloud, cluster))
-        found_statuses = {member.domain_memberships[0].status for member in everyone if member.domain_memberships}
+        found_statuses = {each.domain_memberships[0].status if each.domain_memberships else "none" for each in everyone}
         yield same(f"membership of {cluster} and its instances", status, " ".join(sorted(found_statuses)))
     for wanted, done in zip(expect.logins, logins, strict=True):
         yield check_login(wanted, done)
@@ -549,7 +602,7 @@ def check_login(expected: ExpectedLogin, done: Login) -> Check:
     return Check(what, passed, done.error or f"as {done.principal}, encrypted: {done.encrypted}")
 
 
-def changes(calls: list[Call]) -> list[str]:
+def changes(calls: Iterable[Call]) -> list[str]:
     """The functions' calls that changed something in AWS, but for the record of the outcome."""
     return [
         f"{call.function} {call.name}"

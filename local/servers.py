@@ -20,7 +20,7 @@ class ServerError(RuntimeError):
 
 
 class Server:
-    """A process that says when it is ready, on standard error."""
+    """A process that says when it is ready, on standard output or standard error."""
 
     def __init__(
         self, command: Sequence[str | Path], ready: str, environment: Mapping[str, str], user: str | None = None
@@ -30,8 +30,8 @@ class Server:
         self._process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             text=True,
             **identity,  # type: ignore[call-overload]  # user, group and extra_groups, or none of them
@@ -46,7 +46,7 @@ class Server:
         threading.Thread(target=collections.deque, args=(self._lines(), 0), daemon=True).start()
 
     def _lines(self) -> collections.abc.Iterator[str]:
-        for line in self._process.stderr or ():
+        for line in self._process.stdout or ():
             self._last_words.append(line)
             yield line
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from aurora_kerberos.database import Cluster, master, refuse_unfit_roles
+from aurora_kerberos.database import Cluster, has_database, master, refuse_unfit_roles
 from aurora_kerberos.principals import Grant
 from aurora_kerberos.step import Ready, step
 
@@ -22,7 +22,8 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when the master user can log in and every principal may have rds_ad."""
-    with master(arguments["cluster"]) as session:
-        refuse_unfit_roles(session, arguments["principals"])
+    """Ready when the master user can log in and every principal may have rds_ad; or when there is no database yet."""
+    if has_database(arguments["cluster"]):
+        with master(arguments["cluster"]) as session:
+            refuse_unfit_roles(session, arguments["principals"])
     return Ready()

@@ -15,8 +15,9 @@ from aurora_kerberos.step import Ready, Waiting, step
 
 
 class Arguments(TypedDict):
-    """`cluster` and `network` of the plan."""
+    """`cluster` and `network` of the plan; the ARN of the `execution` names the account."""
 
+    execution: str
     cluster: Mapping[str, Any]
     network: Mapping[str, Any]
 
@@ -27,8 +28,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     cluster, network = arguments["cluster"], arguments["network"]
     if network["mode"] == "existing":
         return Ready({"opened": []})
-    database = Place.of_cluster(cluster)
-    functions = Place.of_functions(network, database.account)
+    account = arguments["execution"].split(":")[4]
+    database, functions = Place.of_cluster(cluster, account), Place.of_functions(network, account)
     closed = security_groups.missing(database, "ingress", functions, [tcp(cluster["port"])])
     if not closed or (database.vpc_id != functions.vpc_id and not peered(functions, database)):
         return Ready({"opened": []})

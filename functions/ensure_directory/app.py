@@ -121,7 +121,7 @@ def create(wanted: Directory) -> str:
     description = f"The user Admin of the directory {wanted['dns_name']}"
     password = generated(wanted["admin_secret"], "Admin", description)
     try:
-        made = client("ds", wanted["role"]).create_microsoft_ad(
+        made = client("ds", attempts=1).create_microsoft_ad(
             Name=wanted["dns_name"],
             Password=password,
             Edition=wanted["edition"],  # left out, AWS makes the dear one

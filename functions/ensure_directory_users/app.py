@@ -20,4 +20,4 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready when it is so."""
-    return Ready({"principals": merged(arguments["principals"]), "mappings": [], "made": []})
+    return Ready({"principals": merged(arguments["principals"]), "mappings": [], "groups": [], "made": []})

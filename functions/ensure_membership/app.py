@@ -1,4 +1,8 @@
-"""Step 6: the cluster is a member of the directory's domain, and its instances have restarted since it joined."""
+"""Step 6: the cluster is a member of the directory's domain, by one of the four ways of the guide.
+
+A cluster that is there is modified, and its instances restart once it has joined. One that is created, restored from a
+snapshot or restored to a point in time is made as a member.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from aurora_kerberos import clusters, names
 from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.errors import (
     AnotherDirectory,
+    ClusterNotFound,
     ClusterUnusable,
     DirectoryNotFound,
     EnableKerberosFailed,
@@ -20,26 +25,24 @@ from aurora_kerberos.errors import (
 )
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 
-# "Understanding domain membership" (guide) and the API reference of DomainMembership.
-ENABLED = {"kerberos-enabled", "joined"}
 FAILED = {"enable-kerberos-failed", "failed"}
-LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
 
-AFTER_JOINING = "after joining"
 EVENTS_KEPT = 14 * 24 * 60  # minutes
 
 
 class Progress(TypedDict):
     """What this execution has done already; handed back by the state machine."""
 
+    made: bool
     reattempted: bool
     restarted: list[str]
 
 
 class Arguments(TypedDict):
-    """`cluster` of the plan, `directory` (id), `role` (name), `now` (ISO 8601) and `progress` (empty at first)."""
+    """`cluster` and `way` of the plan; `directory`: an id; `role`: a name; `now`: ISO 8601; `progress`: {} at first."""
 
     cluster: Mapping[str, Any]
+    way: Mapping[str, Any]
     directory: str
     role: str
     now: str
@@ -49,47 +52,109 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready when cluster and instances are `kerberos-enabled` and restarted where the guide says so."""
-    progress: Progress = {"reattempted": False, "restarted": [], **arguments["progress"]}  # type: ignore[typeddict-item]  # the same keys
-    cluster = clusters.describe(arguments["cluster"]["id"])
+    progress: Progress = {"made": False, "reattempted": False, "restarted": [], **arguments["progress"]}  # type: ignore[typeddict-item]  # the same keys
+    cluster = find(arguments, progress)
+    if cluster is None:
+        return make_cluster(arguments, progress)
     instances = clusters.instances(cluster)
-    name = cluster["DBClusterIdentifier"]
-    refuse_stuck(cluster, instances)
+    there = {instance["DBInstanceIdentifier"] for instance in instances}
+    missing = [each for each in arguments["way"]["instances"] if each["DBInstanceIdentifier"] not in there]
+    refuse_stuck(cluster, instances, missing)
+    if cluster["Status"] == "creating":
+        return being_created(cluster["DBClusterIdentifier"], progress)
     if cluster["Status"] not in clusters.AVAILABLE:
-        return Waiting(f"Cluster {name} is {cluster['Status']}", outputs=progress)
+        return Waiting(f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}", outputs=progress)
+    if missing:
+        return make_instances(missing, cluster["DBClusterIdentifier"], progress)
+    if any(instance["DBInstanceStatus"] == "creating" for instance in instances):
+        return instances_being_created(cluster["DBClusterIdentifier"], progress)
+    return member(cluster, instances, arguments, progress)
 
-    memberships = {name: membership(cluster), **{i["DBInstanceIdentifier"]: membership(i) for i in instances}}
-    for member in memberships.values():
-        if member and member["Domain"] != arguments["directory"] and member["Status"] not in LEAVING:
+
+def member(
+    cluster: dict[str, Any], instances: list[dict[str, Any]], arguments: Arguments, progress: Progress
+) -> Ready | Waiting:
+    """The membership of a cluster that is there, with all its instances."""
+    name = cluster["DBClusterIdentifier"]
+    memberships = {each["DBInstanceIdentifier"]: clusters.membership(each) for each in instances}
+    memberships = {name: clusters.membership(cluster), **memberships}
+    for found in memberships.values():
+        if found and found["Domain"] != arguments["directory"] and found["Status"] not in clusters.LEAVING:
             raise AnotherDirectory(
-                f"Cluster {name} is in the domain of {member['Domain']}, and {arguments['directory']} is asked for.",
-                f"Set the stack's DirectoryId to {member['Domain']}, or let the cluster leave that domain first.",
+                f"Cluster {name} is in the domain of {found['Domain']}, and {arguments['directory']} is asked for.",
+                f"Set the stack's DirectoryId to {found['Domain']}, or let the cluster leave that domain first.",
             )
-    statuses = {who: member["Status"] if member else "" for who, member in memberships.items()}
+    statuses = {who: found["Status"] if found else "" for who, found in memberships.items()}
     if not any(statuses.values()):
-        return join(cluster, arguments, progress)
+        return busy(instances, progress) or join(cluster, arguments, progress)
     if failed := [who for who, status in statuses.items() if status in FAILED]:
         if progress["reattempted"]:
             raise join_failed(name, failed, statuses)
-        return join(cluster, arguments, progress, again=True)
-    if pending := [who for who, status in statuses.items() if status not in ENABLED]:
+        return busy(instances, progress) or join(cluster, arguments, progress, again=True)
+    if pending := [who for who, status in statuses.items() if status not in clusters.ENABLED]:
         status = statuses[pending[0]] or "not listed yet"
         deadline = 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
-        if names.RESTART_TAG not in names.tags(cluster):
-            tag_restart(cluster, AFTER_JOINING)  # somebody else has asked for it
+        if arguments["way"]["way"] == "modify" and names.RESTART_TAG not in names.tags(cluster):
+            clusters.tag_restart(cluster, clusters.AFTER_JOINING)  # somebody else has asked for it
         return Waiting(f"Membership of {pending[0]} is {status}", deadline=deadline, outputs=progress)
     return restart(cluster, instances, arguments, progress)
 
 
-def membership(resource: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The domain membership of a cluster or an instance."""
-    listed = [member for member in resource.get("DomainMemberships", []) if member.get("Domain", "none") != "none"]
-    return listed[0] if listed else None
+def find(arguments: Arguments, progress: Progress) -> dict[str, Any] | None:
+    """The cluster; None when it has yet to be made.
+
+    Raises:
+        ClusterNotFound: it is not to be made, or has been and is gone.
+    """
+    try:
+        return clusters.describe(arguments["cluster"]["id"])
+    except ClusterNotFound:
+        if arguments["way"]["way"] == "modify" or progress["made"]:
+            raise
+        return None
 
 
-def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> None:
+def make_cluster(arguments: Arguments, progress: Progress) -> Waiting:
+    """Make the cluster as a member of the domain (`rds:CreateDBCluster`, `rds:RestoreDBCluster...`)."""
+    way, rds = arguments["way"], client("rds")
+    calls = {
+        "create": rds.create_db_cluster,
+        "restore": rds.restore_db_cluster_from_snapshot,
+        "restore_to_time": rds.restore_db_cluster_to_point_in_time,
+    }
+    try:
+        calls[way["way"]](**way["parameters"], Domain=arguments["directory"], DomainIAMRoleName=arguments["role"])
+    except ClientError as error:
+        if code(error) != "DBClusterAlreadyExistsFault":
+            return not_yet(error, arguments, progress)
+    return being_created(arguments["cluster"]["id"], {**progress, "made": True})
+
+
+def make_instances(missing: list[Mapping[str, Any]], cluster: str, progress: Progress) -> Waiting:
+    """Make the instances that are not there; the first of a cluster is its writer (`rds:CreateDBInstance`)."""
+    for instance in missing:
+        try:
+            client("rds").create_db_instance(**instance)
+        except ClientError as error:
+            if code(error) != "DBInstanceAlreadyExists":
+                raise
+    return instances_being_created(cluster, progress)
+
+
+def being_created(cluster: str, progress: Progress) -> Waiting:
+    """RDS takes some minutes for a cluster."""
+    return Waiting(f"Cluster {cluster} is being created", at_least=3 * MINUTE, outputs=progress)
+
+
+def instances_being_created(cluster: str, progress: Progress) -> Waiting:
+    """And it takes some minutes again for the instances, which it makes all at the same time."""
+    return Waiting(f"The instances of {cluster} are being created", at_least=3 * MINUTE, outputs=progress)
+
+
+def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]], missing: list[Mapping[str, Any]]) -> None:
     """Refuse what waiting does not help; it may have come about since the request was looked at."""
     name = cluster["DBClusterIdentifier"]
-    if cluster["Status"] in clusters.STUCK_CLUSTER or not instances:
+    if cluster["Status"] in clusters.STUCK_CLUSTER or not [*instances, *missing]:
         what = f"is {cluster['Status']}" if instances else "has no instances"
         raise ClusterUnusable(f"Cluster {name} {what}.", "Bring it to `available` with an instance, then start again.")
     for instance in instances:
@@ -100,11 +165,21 @@ def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) ->
             )
 
 
+def busy(instances: list[dict[str, Any]], progress: Progress) -> Waiting | None:
+    """An instance that has to be waited for before the cluster is changed; None when all are available."""
+    for instance in instances:
+        if instance["DBInstanceStatus"] not in clusters.AVAILABLE:
+            what = f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}"
+            return Waiting(what, outputs=progress)
+    return None
+
+
 def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, again: bool = False) -> Waiting:
     """Ask RDS to join the domain, now (`rds:ModifyDBCluster`); the same call re-attempts a failed membership."""
     name = cluster["DBClusterIdentifier"]
     # Before the call: whatever interrupts us, the restart is not forgotten.
-    tag_restart(cluster, AFTER_JOINING)
+    due = names.RESTART_TAG in names.tags(cluster)
+    clusters.tag_restart(cluster, clusters.AFTER_JOINING)
     try:
         client("rds").modify_db_cluster(
             DBClusterIdentifier=name,
@@ -113,25 +188,41 @@ def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, a
             ApplyImmediately=True,
         )
     except ClientError as error:
-        if code(error) == "InvalidDBClusterStateFault":
-            return Waiting(f"Cluster {name} is busy", outputs=progress)
-        if code(error) == "DomainNotFoundFault":
-            raise DirectoryNotFound(
-                f"RDS does not know the directory {arguments['directory']}: {message(error)}",
-                "It must be in this Region and account, or shared with it and accepted.",
-            ) from error
-        if code(error) == "InvalidParameterCombination" and "IAM role" in message(error):
-            # A role that is seconds old is refused in these words as well.
-            refused = ServiceRoleInvalid(
-                f"RDS refuses the role {arguments['role']}: {message(error)}",
-                "Compare its trust policy and path with step 3 of the guide.",
-            )
-            return Waiting("RDS does not accept the role yet", deadline=5 * MINUTE, otherwise=refused, outputs=progress)
-        raise
+        try:
+            return not_yet(error, arguments, progress)
+        except Exception:
+            if not due:
+                clusters.untag_restart(cluster)  # it does not join, so there is nothing to restart for
+            raise
     asked: Progress = {**progress, "reattempted": progress["reattempted"] or again}
     return Waiting(
         f"Cluster {name} has been asked{' again' if again else ''} to join", at_least=2 * MINUTE, outputs=asked
     )
+
+
+def not_yet(error: ClientError, arguments: Arguments, progress: Progress) -> Waiting:
+    """What RDS may accept later.
+
+    Raises:
+        DirectoryNotFound: RDS does not know the directory.
+        ClientError: all that waiting does not help.
+    """
+    name = arguments["cluster"]["id"]
+    if code(error) in {"InvalidDBClusterStateFault", "InvalidDBInstanceState"}:
+        return Waiting(f"Cluster {name} is busy", outputs=progress)
+    if code(error) == "DomainNotFoundFault":
+        raise DirectoryNotFound(
+            f"RDS does not know the directory {arguments['directory']}: {message(error)}",
+            "It must be in this Region and account, or shared with it and accepted.",
+        ) from error
+    if code(error) == "InvalidParameterCombination" and "IAM role" in message(error):
+        # A role that is seconds old is refused in these words as well.
+        refused = ServiceRoleInvalid(
+            f"RDS refuses the role {arguments['role']}: {message(error)}",
+            "Compare its trust policy and path with step 3 of the guide.",
+        )
+        return Waiting("RDS does not accept the role yet", deadline=5 * MINUTE, otherwise=refused, outputs=progress)
+    raise error
 
 
 def join_failed(name: str, failed: list[str], statuses: Mapping[str, str]) -> EnableKerberosFailed:
@@ -154,12 +245,10 @@ def restart(
 ) -> Ready | Waiting:
     """Restart what has not restarted since joining: one instance at a time, readers first (`rds:RebootDBInstance`)."""
     since = names.tags(cluster).get(names.RESTART_TAG)
-    if since == AFTER_JOINING:
-        tag_restart(cluster, since := arguments["now"])
-    for instance in instances:
-        name, status = instance["DBInstanceIdentifier"], instance["DBInstanceStatus"]
-        if status not in clusters.AVAILABLE:
-            return Waiting(f"Instance {name} is {status}", outputs=progress)
+    if since and not is_time(since):
+        clusters.tag_restart(cluster, since := arguments["now"])
+    if waiting := busy(instances, progress):
+        return waiting
     for instance in instances if since else []:
         name = instance["DBInstanceIdentifier"]
         # The event of a restart may come late: what this execution has restarted, it does not restart again.
@@ -174,9 +263,30 @@ def restart(
         done: Progress = {**progress, "restarted": [*progress["restarted"], name]}
         return Waiting(f"Instance {name} is rebooting", outputs=done)
     if since:
-        client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
-    joined = {**arguments["cluster"], "endpoint": cluster["Endpoint"], "port": cluster["Port"]}
-    return Ready({"cluster": joined, "restarted": progress["restarted"]})
+        clusters.untag_restart(cluster)
+    return Ready({"cluster": joined(cluster, arguments["cluster"]), "restarted": progress["restarted"]})
+
+
+def joined(cluster: Mapping[str, Any], planned: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's `cluster` with what is known of one that has been made meanwhile."""
+    if planned["endpoint"]:
+        return dict(planned)
+    managed = cluster.get("MasterUserSecret", {}).get("SecretArn", "")
+    return {
+        **planned,
+        "arn": cluster["DBClusterArn"],
+        "endpoint": cluster["Endpoint"],
+        "port": cluster["Port"],
+        "master_secret": planned["master_secret"] or managed,
+    }
+
+
+def is_time(text: str) -> bool:
+    """Whether the tag tells since when a restart is due; what it may hold else counts as from now on."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def restarted(instance: Mapping[str, Any], since: datetime) -> bool:
@@ -195,10 +305,3 @@ def events(source: str, kind: str, *categories: str) -> list[dict[str, Any]]:
         .paginate(SourceIdentifier=source, SourceType=kind, Duration=EVENTS_KEPT, EventCategories=list(categories))
     )
     return sorted((event for page in pages for event in page["Events"]), key=lambda event: event["Date"])
-
-
-def tag_restart(cluster: Mapping[str, Any], value: str) -> None:
-    """Note on the cluster that, and since when, a restart is due (`rds:AddTagsToResource`)."""
-    client("rds").add_tags_to_resource(
-        ResourceName=cluster["DBClusterArn"], Tags=[{"Key": names.RESTART_TAG, "Value": value}]
-    )

@@ -39,8 +39,12 @@ class Progress(TypedDict):
 
 
 class Arguments(TypedDict):
-    """`cluster` and `network` of the plan, the `directory` (outputs of `ensure_directory`) and `progress`."""
+    """`cluster` and `network` of the plan, the `directory` (outputs of `ensure_directory`) and `progress`.
 
+    The ARN of the `execution` names the account.
+    """
+
+    execution: str
     cluster: Mapping[str, Any]
     directory: Mapping[str, Any]
     network: Mapping[str, Any]
@@ -91,7 +95,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
 def ways_of(arguments: Arguments) -> list[Way]:
     """From the cluster to the directory; and from the functions to its KDC, if they are to try a login."""
-    cluster, directory = Place.of_cluster(arguments["cluster"]), arguments["directory"]
+    account = arguments["execution"].split(":")[4]
+    cluster, directory = Place.of_cluster(arguments["cluster"], account), arguments["directory"]
     controllers = Place(
         f"directory {directory['id']}",
         directory["vpc_id"],
@@ -99,12 +104,12 @@ def ways_of(arguments: Arguments) -> list[Way]:
         [directory["security_group"]],
         addresses=directory["dns_ips"],
         role=directory["role"],
-        account=directory["owner_account"] or cluster.account,
+        account=directory["owner_account"] or account,
         seen=bool(directory["role"]) or not directory["shared"],
     )
     ways = [Way(cluster, controllers, DIRECTORY_PORTS)]
     if arguments["network"]["login"]:
-        ways.append(Way(Place.of_functions(arguments["network"], cluster.account), controllers, [KERBEROS]))
+        ways.append(Way(Place.of_functions(arguments["network"], account), controllers, [KERBEROS]))
     return ways
 
 

@@ -6,9 +6,9 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos.aws import client, code, message, region
-from aurora_kerberos.errors import ServiceRoleInvalid, StsEndpointInactive
-from aurora_kerberos.service_role import missing_principals, trust_policy
+from aurora_kerberos.aws import client, code, region
+from aurora_kerberos.errors import ServiceRoleInvalid
+from aurora_kerberos.service_role import missing_principals, sts_partition, trust_policy
 from aurora_kerberos.step import Ready, step
 
 POLICY = "service-role/AmazonRDSDirectoryServiceAccess"
@@ -54,28 +54,15 @@ def attached(role: str) -> set[str]:
 
 def create(name: str) -> dict[str, Any]:
     """The role with the documented trust policy (`iam:CreateRole`)."""
-    role = client("iam").create_role(
-        RoleName=name,
-        AssumeRolePolicyDocument=trust_policy(region()),
-        Description="Lets Amazon Aurora use the directory for Kerberos authentication",
-        Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
-    )
-    return dict(role["Role"])
-
-
-def sts_partition() -> str:
-    """The partition, as the Region's own STS endpoint tells it (`sts:GetCallerIdentity`).
-
-    Raises:
-        StsEndpointInactive: the endpoint is deactivated for the account.
-    """
     try:
-        identity = client("sts").get_caller_identity()
+        role = client("iam").create_role(
+            RoleName=name,
+            AssumeRolePolicyDocument=trust_policy(region()),
+            Description="Lets Amazon Aurora use the directory for Kerberos authentication",
+            Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
+        )
     except ClientError as error:
-        if code(error) != "RegionDisabledException":
+        if code(error) != "EntityAlreadyExists":  # another execution was first
             raise
-        raise StsEndpointInactive(
-            f"The AWS STS endpoint of {region()} is not active: {message(error)}",
-            f"Activate it: IAM console, Account settings, Security Token Service, {region()}.",
-        ) from error
-    return str(identity["Arn"]).split(":")[1]
+        role = client("iam").get_role(RoleName=name)
+    return dict(role["Role"])

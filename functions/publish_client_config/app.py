@@ -1,23 +1,64 @@
-"""Step 8: what clients need to log in, where they can fetch it."""
+"""Step 8: what a client needs to log in stands in SSM, where clients can fetch it, and in the outcome."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
+from urllib.parse import quote
 
-from aurora_kerberos.step import Ready, Waiting, step
+from aurora_kerberos import krb5
+from aurora_kerberos.aws import client
+from aurora_kerberos.step import Ready, step
+
+USER = "<user>"
 
 
 class Arguments(TypedDict):
-    """`cluster` as it has joined; `directory`; `trusts` of the plan; `users` of the database."""
+    """`cluster` that has joined, `directory`, `trusts` of the plan; `prefix` of the names of the parameters."""
 
     cluster: Mapping[str, Any]
-    directory: Mapping[str, Any]
+    directory: krb5.Directory
     trusts: list[Mapping[str, Any]]
-    users: Mapping[str, Any]
+    prefix: str
 
 
 @step
-def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when it is so."""
-    return Ready()
+def handler(arguments: Arguments) -> Ready:
+    """Ready when both parameters hold what they must; what holds it already is left alone."""
+    prefix = arguments["prefix"]
+    conf = krb5.conf(arguments["directory"], arguments["trusts"])
+    strings = connection_strings(arguments["cluster"], arguments["directory"], arguments["trusts"])
+    wanted = {f"{prefix}/krb5.conf": conf, f"{prefix}/connect": json.dumps(strings, indent=2)}
+    found = client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
+    there = {parameter["Name"]: parameter["Value"] for parameter in found}
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+    return Ready({"krb5_conf": conf, "connect": strings, "parameters": sorted(wanted)})
+
+
+def connection_strings(
+    cluster: Mapping[str, Any], directory: krb5.Directory, trusts: list[Mapping[str, Any]]
+) -> dict[str, str]:
+    """How to connect as `<user>`, whose place a principal's name takes ("Connecting with Kerberos authentication")."""
+    host, port, database = cluster["endpoint"], cluster["port"], cluster["database"]
+    user = f"{USER}@{directory['realm']}"
+    query = f"user={quote(user, safe='<>')}&sslmode=require"
+    conninfo = f"host={host} port={port} dbname={quoted(database)} user={user} sslmode=require"
+    strings = {
+        "psql": f'psql "{conninfo}"',
+        "psycopg": f'psycopg.connect("{conninfo}")',
+        "jdbc": f"jdbc:postgresql://{host}:{port}/{quote(database, safe='')}?{query}",
+    }
+    if trusts:
+        # Windows asks for the ticket of a name in a domain that its forest knows.
+        windows = host.replace("rds.amazonaws.com", directory["dns_name"])
+        strings["windows_of_trusted_domains"] = f"Connect to {windows}, not to a custom endpoint."
+    return strings
+
+
+def quoted(value: str) -> str:
+    """A value of a libpq connection string ("Connection Strings", PostgreSQL documentation)."""
+    plain = value.replace("\\", "\\\\").replace("'", "\\'")
+    return value if value == plain and " " not in value else f"'{plain}'"

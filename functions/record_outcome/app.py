@@ -1,6 +1,7 @@
 """The end of every execution: registry, tags, metrics and notification say what became of it and what to do.
 
-Each is written even when another cannot be; what could not be written is raised at the end.
+Each is written even when another cannot be; what could not be written is raised at the end. Metrics and notification
+come last and wait for AWS to be there for the others: a second try would count and send them twice.
 """
 
 from __future__ import annotations
@@ -57,21 +58,23 @@ def handler(arguments: Arguments) -> Ready:
     outcome = outcome_of(arguments)
     arn = arguments["plan"].get("cluster", {}).get("arn") or arn_of(outcome["cluster"], arguments["execution"])
     unwritten = []
-    for write in (write_metric, write_registry, write_tags, notify):
+    for write in (write_registry, write_tags, notify, write_metric):
         try:
             write(outcome, arn)
         except aws.ERRORS as error:
             logger.exception("Could not %s", write.__name__)
             unwritten.append(aws.translate(error))
+            if isinstance(unwritten[-1], errors.AwsUnavailable):
+                break
     if unwritten:
-        raise unwritten[0]
+        raise unwritten[-1]
     return Ready({**outcome, "steps": arguments["steps"], "warnings": arguments["plan"].get("warnings", [])})
 
 
 def outcome_of(arguments: Arguments) -> Outcome:
     """One sentence, and for a failure the error's name and its remedy."""
     plan, steps = arguments["plan"], arguments["steps"]
-    cluster = plan.get("cluster", {}).get("id") or names.requested_cluster(arguments["request"])
+    cluster = plan.get("cluster", {}).get("id") or names.requested_cluster(arguments["request"], arguments["execution"])
     result = Outcome(
         outcome=SUCCEEDED,
         cluster=cluster,
@@ -88,7 +91,8 @@ def outcome_of(arguments: Arguments) -> Outcome:
         return {**result, "outcome": SUPERSEDED, "message": arguments["superseded"]}
     login = steps["login"]
     proof = f"{login['principal']} logged in with a ticket" if login["verified"] else login["reason"]
-    roles = f"{len(steps['users']['roles'])} principals of {steps['directory']['realm']} may log in"
+    people = [role for role in steps["users"]["roles"] if role != plan["check"]["principal"]]
+    roles = f"{len(people)} principals of {steps['directory']['realm']} may log in"
     return {**result, "message": f"Kerberos is enabled: {roles}. {proof}"}
 
 
@@ -111,15 +115,17 @@ def arn_of(cluster: str, execution: str) -> str:
 
 def write_metric(outcome: Outcome, _: str) -> None:
     """One count per outcome; of failures one per error's name as well."""
-    with single_metric(
-        name=outcome["outcome"].capitalize(), unit=MetricUnit.Count, value=1, namespace="AuroraKerberos"
-    ) as metric:
-        metric.add_dimension(name="Error", value=outcome["error"] or "None")
+    count: Any = {"unit": MetricUnit.Count, "value": 1, "namespace": "AuroraKerberos"}
+    with single_metric(name=outcome["outcome"].capitalize(), **count):
+        pass
+    if outcome["error"]:
+        with single_metric(name=FAILED.capitalize(), **count) as metric:
+            metric.add_dimension(name="Error", value=outcome["error"])
 
 
 def write_registry(outcome: Outcome, arn: str) -> None:
-    """The last outcome of the cluster (`dynamodb:PutItem`); a request that names no cluster has none."""
-    if arn:
+    """The last outcome of the cluster (`dynamodb:PutItem`); an event that was out of date is none of its."""
+    if arn and outcome["outcome"] != SUPERSEDED:
         item = {"arn": {"S": arn}, **{name: {"S": str(value)} for name, value in outcome.items()}}
         client("dynamodb").put_item(TableName=os.environ["REGISTRY_TABLE"], Item=item)
 

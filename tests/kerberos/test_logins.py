@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
@@ -13,26 +12,9 @@ import pytest
 from local.cloud import temporary_folder
 from local.kdc import Kdc
 from local.postgres import Postgres
+from tests.kerberos.conftest import CLIENT, HOST, REALM, login, refusal
 
-HOST = "orders.cluster-abc123.eu-central-1.rds.amazonaws.com"
-REALM = "CORP.EXAMPLE.COM"
 PASSWORD = "of-the-master-user"
-
-# What a client's own krb5.conf would say: domain controllers by address. Nobody listens there.
-CLIENT = f"""\
-[libdefaults]
-  default_realm = {REALM}
-  dns_lookup_kdc = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-[realms]
-  {REALM} = {{
-    kdc = 127.0.0.2:9
-  }}
-[domain_realm]
-  .rds.amazonaws.com = {REALM}
-"""
 
 
 class World:
@@ -85,28 +67,6 @@ def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'ccache'}")
     monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{tmp_path / 'keytab'}")
     return tmp_path
-
-
-def login(world: World, user: str, **options: Any) -> tuple[Any, ...]:
-    """Log in as a database user; its row of pg_stat_gssapi."""
-    parameters = {"sslmode": "require", "dbname": "postgres", **options}
-    connection = psycopg2.connect(host=HOST, hostaddr="127.0.0.1", port=world.server.port, user=user, **parameters)
-    try:
-        with connection.cursor() as session:
-            session.execute(
-                "SELECT gss_authenticated, principal, encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
-            )
-            row: tuple[Any, ...] | None = session.fetchone()
-            assert row is not None
-            return row
-    finally:
-        connection.close()
-
-
-def refusal(world: World, user: str, **options: Any) -> str:
-    with pytest.raises(psycopg2.OperationalError) as refused:
-        login(world, user, **options)
-    return str(refused.value)
 
 
 def key_of(world: World, folder: Path, name: str) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from local import scenario
+from local import rds, scenario
 from local.cloud import Cloud
+from local.faults import Fault, Faults
+from local.login import login
 from tests.unit.conftest import Step, StepFailed
 
 ALICE = "alice@CORP.EXAMPLE.COM"
@@ -21,8 +23,19 @@ def target(step: Step) -> dict[str, Any]:
     return found
 
 
-def grant(principal: str = ALICE, *roles: str) -> list[dict[str, Any]]:
-    return [{"principal": principal, "roles": list(roles)}]
+def grant(principal: str = ALICE, *roles: str, groups: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    return [{"principal": principal, "roles": list(roles), "named": not groups, "groups": list(groups)}]
+
+
+def users(step: Step, target: dict[str, Any], *grants: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """The outputs of EnsureDatabaseUsers."""
+    arguments = {"mappings": [], "groups": [], **more}
+    answer = step(
+        "EnsureDatabaseUsers", cluster=target, principals=[each for listed in grants for each in listed], **arguments
+    )
+    assert answer["ready"]
+    outputs: dict[str, Any] = answer["outputs"]
+    return outputs
 
 
 def roles_of(cloud: Cloud, principal: str) -> set[str]:
@@ -36,25 +49,24 @@ def roles_of(cloud: Cloud, principal: str) -> set[str]:
 
 def test_a_principal_becomes_a_login_role_with_rds_ad_once(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     cloud.databases.server("orders").sql("CREATE ROLE app_read")
-    first = step("EnsureDatabaseUsers", cluster=target, principals=grant(ALICE, "app_read"))
-    assert first["outputs"] == {"roles": [ALICE], "made": [ALICE]}
+    first = users(step, target, grant(ALICE, "app_read"))
+    assert first == {"roles": [ALICE], "made": [ALICE], "revoked": [], "reason": ""}
     assert roles_of(cloud, ALICE) == {"rds_ad", "app_read"}
-    second = step("EnsureDatabaseUsers", cluster=target, principals=grant(ALICE, "app_read"))
-    assert second["outputs"] == {"roles": [ALICE], "made": []}
+    assert users(step, target, grant(ALICE, "app_read"))["made"] == []
 
 
 def test_a_role_that_is_there_is_completed(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     server = cloud.databases.server("orders")
     server.sql(f'CREATE ROLE "{ALICE}" NOLOGIN')
     server.sql('GRANT "rds_password" TO "' + ALICE + '"')
-    assert step("EnsureDatabaseUsers", cluster=target, principals=grant())["outputs"]["made"] == []
+    assert users(step, target, grant())["made"] == []
     assert roles_of(cloud, ALICE) == {"rds_ad", "rds_password"}
     assert server.sql("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", [ALICE]) == [(True,)]
 
 
 def test_names_are_identifiers_and_never_sql(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     evil = 'x"; DROP ROLE rds_ad; --@CORP.EXAMPLE.COM'
-    step("EnsureDatabaseUsers", cluster=target, principals=grant(evil))
+    users(step, target, grant(evil))
     assert roles_of(cloud, evil) == {"rds_ad"}
 
 
@@ -63,7 +75,7 @@ def test_all_are_made_or_none(cloud: Cloud, step: Step, target: dict[str, Any]) 
     server.sql("CREATE ROLE owned_by_aws SUPERUSER")
     principals = [*grant(), *grant("bob@CORP.EXAMPLE.COM", "owned_by_aws")]
     with pytest.raises(StepFailed, match="DatabaseRefused: PostgreSQL refused a statement"):
-        step("EnsureDatabaseUsers", cluster=target, principals=principals)
+        users(step, target, principals)
     assert server.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", [ALICE]) == []
 
 
@@ -73,7 +85,7 @@ def test_rds_iam_is_found_through_other_roles(cloud: Cloud, step: Step, target: 
     for statement in ("CREATE ROLE a", "CREATE ROLE b", "GRANT rds_iam TO a", "GRANT a TO b"):
         server.sql(statement)
     with pytest.raises(StepFailed, match=f"PrincipalUsesIam: The database role 'b' has rds_iam, so {ALICE} cannot"):
-        step(function, cluster=target, principals=grant(ALICE, "b"))
+        step(function, cluster=target, principals=grant(ALICE, "b"), mappings=[], groups=[])
     assert server.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", [ALICE]) == []
 
 
@@ -101,12 +113,211 @@ def test_a_database_that_does_not_answer_after_the_restart_gets_five_minutes(
     step: Step, target: dict[str, Any]
 ) -> None:
     away = {**target, "port": 9}
-    answer = step("EnsureDatabaseUsers", cluster=away, principals=[])
+    nobody: dict[str, Any] = {"principals": [], "mappings": [], "groups": []}
+    answer = step("EnsureDatabaseUsers", cluster=away, **nobody)
     assert not answer["ready"]
-    again = {"waiting_for": answer["reason"], "cluster": away, "principals": []}
+    again = {"waiting_for": answer["reason"], "cluster": away, **nobody}
     assert not step("EnsureDatabaseUsers", polls=5, **again)["ready"]
     with pytest.raises(StepFailed, match=r"DatabaseUnreachable: No connection to orders\.\S+ port 9"):
         step("EnsureDatabaseUsers", polls=8, **again)
+
+
+# --- groups that have been expanded into their members ----------------------------------------------------------------
+
+BOB = "bob@CORP.EXAMPLE.COM"
+
+
+def test_who_leaves_a_group_loses_rds_ad_and_what_came_with_it(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE app_write")
+    dba = {"groups": ["dba"]}
+    users(step, target, grant(ALICE, "app_write", groups=("dba",)), grant(BOB, "app_write", groups=("dba",)), **dba)
+    outputs = users(step, target, grant(ALICE, "app_write", groups=("dba",)), **dba)
+    assert outputs["revoked"] == [BOB]
+    assert roles_of(cloud, BOB) == set()
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app_write"}
+    assert users(step, target, grant(ALICE, "app_write", groups=("dba",)), **dba)["revoked"] == []  # once
+    users(step, target, grant(BOB, "app_write", groups=("dba",)), **dba)
+    assert roles_of(cloud, BOB) == {"rds_ad", "app_write"}  # and back again
+
+
+def test_who_leaves_one_group_keeps_what_the_other_gives(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    for role in ("app_read", "app_write"):
+        cloud.databases.server("orders").sql(f"CREATE ROLE {role}")
+    both = {"groups": ["dba", "readers"]}
+    users(step, target, grant(ALICE, "app_read", "app_write", groups=("dba", "readers")), **both)
+    assert users(step, target, grant(ALICE, "app_read", groups=("readers",)), **both)["revoked"] == []
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app_read"}
+
+
+def test_of_a_group_that_is_not_asked_for_nothing_is_known(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE app_write")
+    users(step, target, grant(ALICE, "app_write", groups=("dba", "readers")), groups=["dba", "readers"])
+    users(step, target, grant(BOB), groups=[])  # somebody starts it for bob alone
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app_write"}
+    users(step, target, groups=["dba"])  # she has left dba; of readers nothing is known
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app_write"}
+    users(step, target, groups=["readers"])
+    assert roles_of(cloud, ALICE) == set()
+
+
+def test_who_is_listed_by_name_as_well_keeps_rds_ad(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    both = [{**grant(groups=("dba",))[0], "named": True}]
+    users(step, target, both, groups=["dba"])
+    assert users(step, target, grant(), groups=["dba"])["revoked"] == []
+    assert users(step, target, groups=["dba"])["revoked"] == []  # not listed now, but not known to have been taken out
+    assert roles_of(cloud, ALICE) == {"rds_ad"}
+
+
+def test_a_role_of_somebody_else_is_never_taken_anything_from(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    server = cloud.databases.server("orders")
+    server.sql(f'CREATE ROLE "{BOB}" LOGIN')
+    server.sql(f"COMMENT ON ROLE \"{BOB}\" IS 'aurora-kerberos: {{is not its maker'")
+    users(step, target, grant(BOB, groups=("dba",)), groups=["dba"])
+    assert roles_of(cloud, BOB) == {"rds_ad"}
+    assert users(step, target, groups=["dba"])["revoked"] == []
+    assert roles_of(cloud, BOB) == {"rds_ad"}
+    comment = server.sql("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [BOB])
+    assert comment == [("aurora-kerberos: {is not its maker",)]
+
+
+# --- groups as roles of their own (pg_ad_mapping) ---------------------------------------------------------------------
+
+
+def mapped(**changes: Any) -> dict[str, Any]:
+    return {"group": "dba", "sid": "S-1-5-21-1-2-3-1106", "role": "dba_role", "roles": [], "weight": 7, **changes}
+
+
+def mappings(cloud: Cloud) -> list[tuple[Any, ...]]:
+    return cloud.databases.server("orders").sql("SELECT * FROM pgadmap_read_mapping()")
+
+
+@pytest.fixture
+def with_library(cloud: Cloud) -> None:
+    cloud.databases.server("orders")
+    cloud.databases.preload("orders", group_mapping=True)
+    cloud.databases.restart("orders")
+
+
+@pytest.mark.usefixtures("with_library")
+def test_a_group_is_mapped_to_a_role_without_rds_ad_once(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE app_write")
+    first = users(step, target, mappings=[mapped(roles=["app_write"])])
+    assert first["made"] == ["dba_role"]
+    assert roles_of(cloud, "dba_role") == {"app_write"}
+    assert users(step, target, mappings=[mapped(roles=["app_write"])])["made"] == []
+    assert mappings(cloud) == [("S-1-5-21-1-2-3-1106", "dba_role", 7, "dba")]
+
+
+@pytest.mark.usefixtures("with_library")
+def test_another_weight_takes_the_place_of_the_first(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    users(step, target, mappings=[mapped(), mapped(sid="S-1-5-21-1-2-3-1107", group="readers", role="r", weight=1)])
+    users(step, target, mappings=[mapped(weight=9)])
+    assert sorted(mappings(cloud)) == [
+        ("S-1-5-21-1-2-3-1106", "dba_role", 9, "dba"),
+        ("S-1-5-21-1-2-3-1107", "r", 1, "readers"),
+    ]
+
+
+@pytest.mark.usefixtures("with_library")
+def test_a_member_s_ticket_lets_in_as_the_group_s_role(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    directory = cloud.directories.find("corp.example.com").directory_id
+    found = rds.cluster_of(cloud, "orders")
+    cloud.databases.join("orders", [found.endpoint], cloud.directories.realm(directory))
+    cloud.databases.restart("orders")
+    users(step, target, mappings=[mapped()])
+    cloud.databases.server("orders").let_in({"dba_role": [ALICE]})
+    assert login(cloud, "orders", ALICE, role="dba_role").ok
+    assert not login(cloud, "orders", "kerberos-check@CORP.EXAMPLE.COM", role="dba_role").ok
+
+
+@pytest.mark.usefixtures("with_library")
+def test_a_role_with_rds_ad_is_no_group_s(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE dba_role LOGIN IN ROLE rds_ad")
+    with pytest.raises(StepFailed, match=r"GroupMappingUnavailable: The database role 'dba_role'.*has rds_ad"):
+        users(step, target, mappings=[mapped()])
+
+
+def test_without_the_library_the_restart_is_asked_for(step: Step, target: dict[str, Any]) -> None:
+    with pytest.raises(StepFailed, match=r"(?s)GroupMappingUnavailable: .* not pg_ad_mapping.*Restart the writer"):
+        users(step, target, mappings=[mapped()])
+
+
+# --- the RDS Data API -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_api(cloud: Cloud, target: dict[str, Any]) -> dict[str, Any]:
+    """No route leads to the database, but its HTTP endpoint is on."""
+    rds.cluster_of(cloud, "orders")._enable_http_endpoint = True
+    return {**target, "port": 9, "http_endpoint": True}
+
+
+def test_the_data_api_runs_the_same_statements(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
+    evil = "o'br%sien\"; DROP ROLE rds_ad; --:p0@CORP.EXAMPLE.COM"
+    cloud.databases.server("orders").sql('CREATE ROLE "app read"')
+    first = users(step, by_api, grant(ALICE, "app read", groups=("dba",)), grant(evil), groups=["dba"])
+    assert first["made"] == [ALICE, evil]
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app read"}
+    assert roles_of(cloud, evil) == {"rds_ad"}
+    second = users(step, by_api, grant(evil), groups=["dba"])
+    assert (second["made"], second["revoked"]) == ([], [ALICE])
+    assert roles_of(cloud, ALICE) == set()
+
+
+@pytest.mark.usefixtures("with_library")
+def test_the_data_api_maps_groups(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
+    users(step, by_api, mappings=[mapped()])
+    users(step, by_api, mappings=[mapped(weight=8)])
+    assert mappings(cloud) == [("S-1-5-21-1-2-3-1106", "dba_role", 8, "dba")]
+
+
+def test_the_data_api_makes_all_or_nothing(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
+    server = cloud.databases.server("orders")
+    server.sql("CREATE ROLE owned_by_aws SUPERUSER")
+    with pytest.raises(StepFailed, match="DatabaseRefused: PostgreSQL refused a statement of step 7: "):
+        users(step, by_api, grant(), grant(BOB, "owned_by_aws"))
+    assert server.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", [ALICE]) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("DatabaseResumingException", "AwsUnavailable"),
+        ("StatementTimeoutException", "AwsUnavailable"),
+        ("InvalidSecretException", "SecretUnusable"),
+        ("HttpEndpointNotEnabledException", "DatabaseUnreachable"),
+        ("AccessDeniedException", "AccessDenied"),
+    ],
+)
+def test_what_the_data_api_refuses_has_a_name(
+    cloud: Cloud, step: Step, by_api: dict[str, Any], fault: str, error: str
+) -> None:
+    cloud.faults = Faults([Fault(call="rds-data:BeginTransaction", error=fault)])
+    with pytest.raises(StepFailed) as failed:
+        step("CheckDatabase", cluster=by_api, principals=[])
+    assert failed.value.error == error
+
+
+def test_where_neither_way_leads_the_error_says_what_to_open(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
+    rds.cluster_of(cloud, "orders")._enable_http_endpoint = False
+    with pytest.raises(StepFailed, match=r"(?s)DatabaseUnreachable: Neither .* TCP port 9 .* switch on its HTTP"):
+        step("CheckDatabase", cluster=by_api, principals=[])
+
+
+# --- where there is no database to look after -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{"endpoint": ""}, {"secondary": True}])
+def test_without_a_database_of_its_own_nothing_is_done(
+    step: Step, target: dict[str, Any], change: dict[str, Any]
+) -> None:
+    nowhere = {**target, **change, "port": 9}
+    assert step("CheckDatabase", cluster=nowhere, principals=grant())["ready"]
+    outputs = users(step, nowhere, grant())
+    assert outputs["roles"] == []
+    assert "primary" in outputs["reason"]
 
 
 def test_a_check_without_secret_says_that_nothing_is_proven(step: Step, target: dict[str, Any]) -> None:

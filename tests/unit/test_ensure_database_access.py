@@ -26,11 +26,12 @@ def cloud() -> Iterator[Cloud]:
 
 def look(cloud: Cloud, mode: str = "managed", id_: str = "orders") -> list[str]:
     """What the step opens for a cluster, and how it calls that; with the plan's own arguments."""
-    arguments: Any = {"request": {"cluster": id_}}
+    execution = {"execution": f"arn:aws:states:eu-central-1:{cloud.home}:execution:machine:run"}
+    arguments: Any = {"request": {"cluster": id_}, **execution}
     _, payload = cloud.functions.invoke(cloud.functions.name("ValidateRequest"), json.dumps(arguments))
     plan = json.loads(payload)["outputs"]["plan"]
     cloud.calls.clear()
-    event = json.dumps({"cluster": plan["cluster"], "network": {**plan["network"], "mode": mode}})
+    event = json.dumps({**execution, "cluster": plan["cluster"], "network": {**plan["network"], "mode": mode}})
     failed, payload = cloud.functions.invoke(cloud.functions.name("EnsureDatabaseAccess"), event)
     assert not failed, payload
     opened: list[str] = json.loads(payload)["outputs"]["opened"]

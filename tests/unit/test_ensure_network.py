@@ -52,7 +52,6 @@ class Situation:
         return {
             "cluster": {
                 "id": "orders",
-                "arn": cluster["DBClusterArn"],
                 "port": cluster["Port"],
                 "vpc_id": group["VpcId"],
                 "subnet_ids": [subnet["SubnetIdentifier"] for subnet in group["Subnets"]],
@@ -82,7 +81,8 @@ class Situation:
 
     def invoke(self, function: str, **arguments: Any) -> dict[str, Any]:
         """A function of the template."""
-        failed, payload = self.cloud.functions.invoke(self.cloud.functions.name(function), json.dumps(arguments))
+        event = {"execution": f"arn:aws:states:eu-central-1:{HOME}:execution:machine:run", **arguments}
+        failed, payload = self.cloud.functions.invoke(self.cloud.functions.name(function), json.dumps(event))
         answer: dict[str, Any] = json.loads(payload)
         if failed:
             raise StepFailed(answer["errorType"], answer["errorMessage"])

@@ -29,6 +29,8 @@ def test_a_tag_keeps_what_can_be_read() -> None:
         ({"cluster": "arn:aws:rds:eu-central-1:123456789012:cluster:orders"}, "orders"),
         ({"resources": ["arn:aws:rds:eu-central-1:123456789012:cluster:orders"]}, "orders"),
         ({"resources": []}, ""),
+        ({"cluster": "arn:aws:rds:eu-central-1:999999999999:cluster:orders"}, ""),  # not this account's
+        ({"cluster": "arn:aws:rds:eu-west-1:123456789012:cluster:orders"}, ""),  # not this Region's
         ({"cluster": 7}, ""),
         ({"cluster": "no such name"}, ""),
         ({"cluster": "a\nb"}, ""),
@@ -38,7 +40,8 @@ def test_a_tag_keeps_what_can_be_read() -> None:
     ],
 )
 def test_the_cluster_an_input_is_about_whatever_the_input(request_: Any, cluster: str) -> None:
-    assert names.requested_cluster(request_) == cluster
+    execution = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"
+    assert names.requested_cluster(request_, execution) == cluster
 
 
 def role(*services: str, effect: str = "Allow", action: Any = "sts:AssumeRole") -> dict[str, Any]:

@@ -161,7 +161,9 @@ def test_a_function_finds_nobody_where_the_network_does_not_let_it(cloud: Cloud)
 
 
 def test_an_unreachable_database_refuses_connections(cloud: Cloud) -> None:
-    scenario.prepare(cloud, AtStart(clusters=[Cluster(id="orders", reachable=False)]))
+    scenario.prepare(
+        cloud, AtStart(vpcs=[Vpc(name="data", cidrs=["10.2.0.0/16"])], clusters=[Cluster(id="orders", vpc="data")])
+    )
     (cluster,) = cloud.client("rds").describe_db_clusters()["DBClusters"]
     arguments = {
         "cluster": {

@@ -16,7 +16,7 @@ from tests.unit.conftest import Step, StepFailed
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"
 STEPS = {
     "directory": {"realm": "CORP.EXAMPLE.COM"},
-    "users": {"roles": ["alice@CORP.EXAMPLE.COM"]},
+    "users": {"roles": ["alice@CORP.EXAMPLE.COM", "check@CORP.EXAMPLE.COM"]},
     "login": {"verified": True, "principal": "check@CORP.EXAMPLE.COM"},
 }
 
@@ -25,7 +25,7 @@ def arguments(**changes: Any) -> dict[str, Any]:
     return {
         "execution": EXECUTION,
         "request": {"cluster": "orders"},
-        "plan": {},
+        "plan": {"check": {"principal": "check@CORP.EXAMPLE.COM"}},
         "steps": STEPS,
         "superseded": "",
         "failure": {},
@@ -58,6 +58,7 @@ def test_a_success_is_written_everywhere(cloud: Cloud, step: Step) -> None:
     assert sent(cloud)[0]["Subject"] == "Kerberos enabled: orders"
     assert EXECUTION in sent(cloud)[0]["Message"]
     assert '"Enabled":[1.0]' in cloud.functions.logs()
+    assert '"Error"' not in cloud.functions.logs()  # the total of all is a metric of its own
 
 
 def test_a_failure_is_written_with_its_remedy(cloud: Cloud, step: Step) -> None:
@@ -107,18 +108,37 @@ def test_a_request_that_names_no_cluster_is_notified_of(cloud: Cloud, step: Step
 
 def test_what_is_out_of_date_leaves_no_mark_on_the_cluster(cloud: Cloud, step: Step) -> None:
     assert step("RecordOutcome", **arguments(superseded="Nothing to do: the tag is gone."))["ready"]
-    assert registry_item(cloud, "orders")["outcome"] == "superseded"
+    assert registry_item(cloud, "orders") == {}
     assert tags(cloud) == {}
     assert sent(cloud) == []
 
 
 @pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"])
 def test_one_failure_keeps_nothing_else_from_being_written(cloud: Cloud, step: Step, call: str) -> None:
-    cloud.faults = Faults([Fault(call=call, error="InternalFailure", status=500, times=1)])
-    with pytest.raises(StepFailed, match="AwsUnavailable"):
+    cloud.faults = Faults([Fault(call=call, error="InvalidParameterValue", times=1)])
+    with pytest.raises(StepFailed, match="AwsRefused"):
         step("RecordOutcome", **arguments())
     done = {call.name for call in cloud.calls if call.function and not call.error}
     assert done == {"dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"} - {call}
+
+
+@pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource"])
+def test_what_is_tried_again_is_not_sent_and_counted_twice(cloud: Cloud, step: Step, call: str) -> None:
+    cloud.faults = Faults([Fault(call=call, error="InternalFailure", status=500, times=1)])
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        step("RecordOutcome", **arguments())
+    assert sent(cloud) == []
+    assert step("RecordOutcome", **arguments())["ready"]
+    assert len(sent(cloud)) == 1
+    assert cloud.functions.logs().count('"Enabled":[1.0]') == 1
+
+
+def test_a_cluster_of_another_account_is_not_taken_for_one_of_this(cloud: Cloud, step: Step) -> None:
+    foreign = {"cluster": "arn:aws:rds:eu-central-1:999999999999:cluster:orders"}
+    step("RecordOutcome", **arguments(request=foreign, failure=failure("InvalidRequest", "x")))
+    assert registry_item(cloud, "orders") == {}
+    assert tags(cloud) == {}
+    assert len(sent(cloud)) == 1
 
 
 def test_a_very_long_cause_is_no_trouble(step: Step) -> None:

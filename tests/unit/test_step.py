@@ -39,11 +39,12 @@ def test_a_week_in_a_maintenance_window_stays_far_from_the_limit_of_the_history(
 
 
 def test_ready_carries_outputs_and_begins_the_counting_anew() -> None:
-    assert answer(Ready({"id": "d-1"}), polls=7, waiting_for="x") == {
+    assert answer(Ready({"id": "d-1"}), polls=7, waiting_for="x", waited=300) == {
         "ready": True,
         "reason": "",
         "wait_seconds": 0,
         "polls": 0,
+        "waited": 300,
         "outputs": {"id": "d-1"},
     }
     assert answer(Ready())["outputs"] == {}
@@ -66,6 +67,25 @@ def test_waiting_ends_at_the_deadline(polls: int, deadline: int) -> None:
     else:
         with pytest.raises(StepTimedOut, match="x"):
             answer(waiting, polls, "x")
+
+
+def test_an_execution_that_waits_now_for_this_and_now_for_that_ends_as_well() -> None:
+    """The state machine's own time-out would end it without a record."""
+    waited, reason = 0, ""
+    for number in range(100_000):
+        try:
+            found = answer(Waiting(f"thing {number % 2}"), waiting_for=reason, waited=waited)
+        except StepTimedOut:
+            break
+        waited, reason = found["waited"], found["reason"]
+    assert 9 * DAY <= waited < 864_000 - HOUR
+
+
+def test_what_is_given_up_is_said_with_how_long_it_was_waited_for() -> None:
+    minutes = waited_seconds(17) // 60
+    assert 15 < minutes < 25
+    with pytest.raises(StepTimedOut, match=f"Gave up after {minutes} minutes: x"):
+        answer(Waiting("x", deadline=900), polls=17, waiting_for="x", waited=90_000)
 
 
 def test_past_the_deadline_the_step_s_own_error_is_raised() -> None:

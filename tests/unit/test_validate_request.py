@@ -43,8 +43,8 @@ def test_the_plan_holds_what_later_steps_need(cloud: Cloud, step: Step) -> None:
     assert cluster["security_groups"][0].startswith("sg-")
     assert ":secret:rds!cluster-" in cluster["master_secret"]
     assert found["principals"] == [
-        {"principal": "alice@CORP.EXAMPLE.COM", "roles": [], "groups": []},
-        {"principal": "bob@CORP.EXAMPLE.COM", "roles": ["a", "b", "c"], "groups": []},
+        {"principal": "alice@CORP.EXAMPLE.COM", "roles": [], "named": True, "groups": []},
+        {"principal": "bob@CORP.EXAMPLE.COM", "roles": ["a", "b", "c"], "named": True, "groups": []},
     ]
     assert found["directory"]["dns_name"] == "corp.example.com"
     assert found["directory"]["subnet_ids"] == cloud.subnets

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 from botocore.session import get_session
 
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, KerberosError, SecretUnusable
@@ -18,6 +18,7 @@ from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, Ker
 ERRORS = (ClientError, BotoCoreError)
 
 LATER = {
+    "ConcurrentModification",
     "InternalError",
     "InternalFailure",
     "InternalServerError",
@@ -39,7 +40,7 @@ DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Not
 
 
 @cache
-def client(service: str, role: str = "") -> Any:
+def client(service: str, role: str = "", attempts: int = 2) -> Any:
     """The client of an AWS service in the function's Region, made when first asked for.
 
     Time-outs are short and retries few: the state machine has the patience, the function has not.
@@ -47,8 +48,10 @@ def client(service: str, role: str = "") -> Any:
     Args:
         service: as boto3 names it.
         role: ARN of a role to call it with, be it of another account; empty for the function's own.
+        attempts: 1 for calls that make something anew each time: an answer that is lost must not make two.
     """
-    config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    retries: Any = {"mode": "standard", "total_max_attempts": attempts}
+    config = Config(connect_timeout=3, read_timeout=20, retries=retries)
     return session(role).client(service, region_name=region(), config=config)  # type: ignore[call-overload]  # any service
 
 
@@ -86,6 +89,11 @@ def message(error: ClientError) -> str:
 
 def translate(error: ClientError | BotoCoreError) -> KerberosError:
     """The workflow's error for one of botocore's that a step did not expect."""
+    if isinstance(error, ConnectTimeoutError | EndpointConnectionError):
+        return AwsUnavailable(
+            f"AWS could not be reached: {error}",
+            "Give the stack's subnets a NAT gateway, or an interface endpoint for the service that is named.",
+        )
     if not isinstance(error, ClientError):
         return AwsUnavailable(f"AWS could not be asked: {error}")
     said = f"{error.operation_name}: {code(error)}: {message(error)}"

@@ -5,12 +5,19 @@ The statuses are those of "Viewing DB cluster status" and "Viewing DB instance s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import ClusterNotFound
+
+# "Understanding domain membership" (guide) and the API reference of DomainMembership.
+ENABLED = {"kerberos-enabled", "joined"}
+LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
+AFTER_JOINING = "after joining"  # the restart tag's value until the restart begins
 
 AVAILABLE = {"available", "backing-up", "storage-optimization", "storage-config-upgrade"}
 # Nobody leaves these without a person; everything else AWS leaves by itself.
@@ -75,7 +82,35 @@ def instances(cluster: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def placed(cluster: dict[str, Any]) -> dict[str, Any]:
-    """The VPC and the subnets that the cluster's instances may be in (`rds:DescribeDBSubnetGroups`)."""
-    (group,) = client("rds").describe_db_subnet_groups(DBSubnetGroupName=cluster["DBSubnetGroup"])["DBSubnetGroups"]
+def placed(subnet_group: str) -> dict[str, Any]:
+    """The VPC and the subnets that a DB subnet group's instances may be in (`rds:DescribeDBSubnetGroups`)."""
+    (group,) = client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)["DBSubnetGroups"]
     return {"vpc_id": group["VpcId"], "subnet_ids": [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]}
+
+
+def membership(resource: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The domain membership of a cluster or an instance."""
+    listed = [member for member in resource.get("DomainMemberships", []) if member.get("Domain", "none") != "none"]
+    return listed[0] if listed else None
+
+
+def is_secondary(cluster: Mapping[str, Any]) -> bool:
+    """Whether it only follows the primary cluster of a global database (`rds:DescribeGlobalClusters`)."""
+    return any(
+        member["DBClusterArn"] == cluster["DBClusterArn"] and not member["IsWriter"]
+        for page in client("rds").get_paginator("describe_global_clusters").paginate()
+        for group in page["GlobalClusters"]
+        for member in group["GlobalClusterMembers"]
+    )
+
+
+def untag_restart(cluster: Mapping[str, Any]) -> None:
+    """No restart is due any more (`rds:RemoveTagsFromResource`)."""
+    client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
+
+
+def tag_restart(cluster: Mapping[str, Any], value: str) -> None:
+    """Note on the cluster that, and since when, a restart is due (`rds:AddTagsToResource`)."""
+    client("rds").add_tags_to_resource(
+        ResourceName=cluster["DBClusterArn"], Tags=[{"Key": names.RESTART_TAG, "Value": value}]
+    )

@@ -1,36 +1,87 @@
-"""Connections to the cluster's database, and what must be true of its roles."""
+"""Sessions of the master user with the cluster's database, and what must be true of its roles."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection, cursor
 
 from aurora_kerberos.aws import secret
 from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
-from aurora_kerberos.principals import Grant
+from aurora_kerberos.principals import Grant, Mapped
 
 CONNECT_TIMEOUT = 10  # seconds; well below the functions' own time-outs
+
+# What a server says that will let the user in a little later ...
+NOT_NOW = (
+    "the database system is",  # starting up, shutting down, in recovery mode
+    "too many clients",
+    "remaining connection slots",
+    "terminating connection",
+)
+# ... and what is no matter of the password.
+REMEDIES = {
+    "does not exist": "Name a database of the cluster as `database` in the input.",
+    "no pg_hba.conf entry": "The cluster refuses password logins of this user: see its parameter group.",
+    "permission denied for database": "GRANT CONNECT on the database to the master user.",
+}
+
+Row = tuple[Any, ...]
+Statement = str | sql.Composable
 
 
 class Cluster(TypedDict):
     """The plan's `cluster`, as far as a connection needs it."""
 
     id: str
+    arn: str
     endpoint: str
     port: int
     database: str
     security_groups: list[str]
     master_secret: str
+    http_endpoint: bool
+    secondary: bool
+
+
+class Session(Protocol):
+    """A transaction with the database, whichever way it is reached."""
+
+    def execute(self, statement: Statement, parameters: Sequence[str | int] = ()) -> list[Row]:
+        """Run a statement with `%s` for its parameters; its rows, empty when it has none."""
+
+
+class DirectSession:
+    """A transaction over a connection of psycopg2's."""
+
+    def __init__(self, open_cursor: cursor) -> None:
+        self._cursor = open_cursor
+
+    def execute(self, statement: Statement, parameters: Sequence[str | int] = ()) -> list[Row]:
+        """See `Session`."""
+        self._cursor.execute(statement, parameters or None)
+        return self._cursor.fetchall() if self._cursor.description else []
+
+
+def has_database(cluster: Cluster) -> bool:
+    """Whether there are roles to look after: not before the cluster is made, and not in a secondary cluster.
+
+    The roles of a global database's secondary cluster are those of its primary.
+    """
+    return bool(cluster["endpoint"]) and not cluster["secondary"]
 
 
 @contextmanager
-def master(cluster: Cluster) -> Iterator[cursor]:
+def master(cluster: Cluster) -> Iterator[Session]:
     """A transaction of the master user, committed at the end.
+
+    Over a connection, or, where the cluster cannot be reached and has its HTTP endpoint on, by the RDS Data API.
 
     Raises:
         SecretUnusable: the master secret is missing or incomplete.
@@ -42,18 +93,22 @@ def master(cluster: Cluster) -> Iterator[cursor]:
         # A Kerberos ticket that happens to lie about must not be tried in place of the password.
         opened = connect(cluster, login["username"], password=login["password"], gssencmode="disable")
     except psycopg2.OperationalError as error:
-        raise refusal(error, cluster, login["username"]) from None
-    try:
-        with opened, opened.cursor() as session:
-            yield session
-    except psycopg2.Error as error:
-        raise DatabaseRefused(
-            f"PostgreSQL refused a statement of step 7: {(error.diag.message_primary or str(error)).strip()}.",
-            f"Let the master user {login['username']} do it: on PostgreSQL 16 and later it may grant only roles it "
-            "has ADMIN on.",
-        ) from error
-    finally:
-        opened.close()
+        refused = refusal(error, cluster, login["username"])
+        if isinstance(refused, DatabaseRefused) or not cluster["http_endpoint"]:
+            raise refused from None
+    else:
+        try:
+            with opened, opened.cursor() as open_cursor:
+                yield DirectSession(open_cursor)
+        except psycopg2.Error as error:
+            raise statement_refused(error.diag.message_primary or str(error), login["username"]) from error
+        finally:
+            opened.close()
+        return
+    from aurora_kerberos import data_api  # noqa: PLC0415  most clusters never need it
+
+    with data_api.session(cluster, login["username"]) as session:
+        yield session
 
 
 def connect(cluster: Cluster, user: str, **options: Any) -> connection:
@@ -74,50 +129,63 @@ def connect(cluster: Cluster, user: str, **options: Any) -> connection:
 def refusal(error: psycopg2.OperationalError, cluster: Cluster, user: str) -> DatabaseUnreachable | DatabaseRefused:
     """Tell a server that says no from one that cannot be reached."""
     said = " ".join(str(error).split())
-    if "FATAL:" in said:
+    if "FATAL:" in said and not any(text in said for text in NOT_NOW):
+        remedies = [remedy for text, remedy in REMEDIES.items() if text in said]
         return DatabaseRefused(
             f"Cluster {cluster['id']} refuses the user {user}: {said.partition('FATAL:')[2].strip()}.",
-            f"Correct the user name and password in the secret {cluster['master_secret']}.",
+            remedies[0]
+            if remedies
+            else f"Correct the user name and password in the secret {cluster['master_secret']}.",
         )
     groups = " or ".join(cluster["security_groups"])
     ours = os.environ.get("FUNCTION_SECURITY_GROUP", "this stack's functions")
     return DatabaseUnreachable(
         f"No connection to {cluster['endpoint']} port {cluster['port']}: {said}.",
         f"Let {ours} in at TCP port {cluster['port']} of the cluster's security group {groups}, and check the routes "
-        "from the stack's subnets to the cluster's.",
+        "from the stack's subnets to the cluster's; or switch on the cluster's HTTP endpoint (RDS Data API).",
     )
 
 
-def refuse_unfit_roles(session: cursor, grants: Sequence[Grant]) -> None:
+def statement_refused(said: str, user: str) -> DatabaseRefused:
+    """The error for a statement that PostgreSQL does not let the master user run."""
+    return DatabaseRefused(
+        f"PostgreSQL refused a statement of step 7: {said.strip().removeprefix('ERROR: ').rstrip('.')}.",
+        f"Let the master user {user} do it: on PostgreSQL 16 and later it may grant only roles it has ADMIN on.",
+    )
+
+
+def refuse_unfit_roles(session: Session, grants: Sequence[Grant], mappings: Sequence[Mapped] = ()) -> None:
     """Refuse what may not be granted, before anything is.
 
     Raises:
         DatabaseRoleNotFound: a role to be granted does not exist.
         PrincipalUsesIam: a principal, or a role it would get, is a member of rds_iam, be it through other roles.
     """
-    named = sorted({role for grant in grants for role in [grant["principal"], *grant["roles"]]})
+    wanted = [*((g["principal"], g["roles"]) for g in grants), *((m["role"], m["roles"]) for m in mappings)]
+    named = sorted({role for who, roles in wanted for role in [who, *roles]})
     # pg_has_role() holds for every role when asked of a superuser, hence the walk.
-    session.execute(
+    rows = session.execute(
         """
         WITH RECURSIVE held AS (
-            SELECT oid, rolname AS holder, rolname FROM pg_roles WHERE rolname = ANY(%s)
+            SELECT oid, rolname AS holder, rolname FROM pg_roles
+            WHERE rolname IN (SELECT jsonb_array_elements_text(CAST(%s AS jsonb)))
             UNION
             SELECT granted.oid, held.holder, granted.rolname
             FROM held JOIN pg_auth_members m ON m.member = held.oid JOIN pg_roles granted ON granted.oid = m.roleid
         )
-        SELECT holder, bool_or(rolname = 'rds_iam') FROM held GROUP BY holder
+        SELECT CAST(holder AS text), bool_or(rolname = 'rds_iam') FROM held GROUP BY holder
         """,
-        (named,),
+        (json.dumps(named),),
     )
-    uses_iam: Mapping[str, bool] = dict(session.fetchall())
-    for grant in grants:
-        if absent := [role for role in grant["roles"] if role not in uses_iam]:
+    uses_iam: Mapping[str, bool] = dict(rows)
+    for who, roles in wanted:
+        if absent := [role for role in roles if role not in uses_iam]:
             raise DatabaseRoleNotFound(
-                f"The database role {absent[0]!r}, to be granted to {grant['principal']}, does not exist.",
+                f"The database role {absent[0]!r}, to be granted to {who}, does not exist.",
                 "Create the role, or take it out of the principal's roles.",
             )
-        if holders := [role for role in [grant["principal"], *grant["roles"]] if uses_iam.get(role)]:
+        if holders := [role for role in [who, *roles] if uses_iam.get(role)]:
             raise PrincipalUsesIam(
-                f"The database role {holders[0]!r} has rds_iam, so {grant['principal']} cannot have rds_ad.",
-                f"REVOKE rds_iam from it (or from the role it has it through), or take {grant['principal']} out.",
+                f"The database role {holders[0]!r} has rds_iam, so {who} cannot have rds_ad.",
+                f"REVOKE rds_iam from it (or from the role it has it through), or take {who} out.",
             )

@@ -59,6 +59,8 @@ class DatabaseRoleNotFound(BadRequest):
 class SecretUnusable(BadRequest):
     """A secret of Secrets Manager is missing, or does not hold what is needed."""
 
+    remedy = "Store a JSON object with the fields that the message names in the secret."
+
 
 # --- configuration ----------------------------------------------------------------------------------------------------
 
@@ -107,6 +109,10 @@ class NetworkOverlaps(ConfigurationError):
 
 class PeeringFailed(ConfigurationError):
     """A VPC peering was rejected, or AWS could not make it."""
+
+
+class GroupMappingUnavailable(ConfigurationError):
+    """A group of the directory cannot be mapped to a database role (pg_ad_mapping)."""
 
 
 class DatabaseUnreachable(ConfigurationError):

@@ -29,12 +29,22 @@ def tag_value(text: str) -> str:
     return " ".join(NOT_FOR_TAGS.sub(" ", text).split())[:256].rstrip()
 
 
-def requested_cluster(request: object) -> str:
-    """The identifier of the cluster that an execution's input is about; empty when it names none that could exist."""
+def requested_cluster(request: object, execution: str) -> str:
+    """The identifier of the cluster that an execution's input is about.
+
+    Empty when it names none that could exist in the execution's account and Region.
+    """
     if not isinstance(request, Mapping):
         return ""
     named = request.get("cluster")
     if not named and isinstance(resources := request.get("resources"), list):
         named = resources[0] if resources else ""
-    name = named.rpartition(":cluster:")[2] if isinstance(named, str) else ""
+    if not isinstance(named, str) or (named.startswith("arn:") and place(named) != place(execution)):
+        return ""
+    name = named.rpartition(":cluster:")[2]
     return name if IDENTIFIER.fullmatch(name) else ""
+
+
+def place(arn: str) -> list[str]:
+    """Region and account of an ARN."""
+    return arn.split(":")[3:5]

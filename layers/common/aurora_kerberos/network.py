@@ -93,10 +93,10 @@ class Place:
         self._addresses = [IPv4Network(address) for address in addresses]
 
     @classmethod
-    def of_cluster(cls, cluster: Mapping[str, Any]) -> Place:
-        """The plan's `cluster`."""
-        groups, account = cluster["security_groups"], cluster["arn"].split(":")[4]
-        return cls(f"cluster {cluster['id']}", cluster["vpc_id"], cluster["subnet_ids"], groups, account=account)
+    def of_cluster(cls, cluster: Mapping[str, Any], account: str) -> Place:
+        """The plan's `cluster`, be it still to be made."""
+        groups, subnets = cluster["security_groups"], cluster["subnet_ids"]
+        return cls(f"cluster {cluster['id']}", cluster["vpc_id"], subnets, groups, account=account)
 
     @classmethod
     def of_functions(cls, network: Mapping[str, Any], account: str) -> Place:

@@ -13,12 +13,23 @@ LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names with only a notice (NAM
 class Grant(TypedDict):
     """One of the plan's `principals`: the login role and the roles it is granted beside rds_ad.
 
-    `groups` are the directory's groups that it has come from; empty for one that was listed by name.
+    `named` tells that it was listed by name; `groups` are the directory's groups that it has (also) come from.
     """
 
     principal: str
     roles: list[str]
+    named: bool
     groups: list[str]
+
+
+class Mapped(TypedDict):
+    """A group of the directory whose members log in as the database role `role` (pg_ad_mapping)."""
+
+    group: str
+    sid: str
+    role: str
+    roles: list[str]
+    weight: int
 
 
 def written(name: str, realm: str) -> str:
@@ -38,12 +49,14 @@ def written(name: str, realm: str) -> str:
 
 def merged(grants: Iterable[Grant]) -> list[Grant]:
     """Each principal once, with all the roles and groups it is listed with, in the order of their names."""
-    found: dict[str, tuple[set[str], set[str]]] = {}
+    found: dict[str, Grant] = {}
     for grant in grants:
-        roles, groups = found.setdefault(grant["principal"], (set(), set()))
-        roles.update(grant["roles"])
-        groups.update(grant["groups"])
-    return [
-        {"principal": principal, "roles": sorted(roles), "groups": sorted(groups)}
-        for principal, (roles, groups) in sorted(found.items())
-    ]
+        name = grant["principal"]
+        known = found.get(name, Grant(principal=name, roles=[], named=False, groups=[]))
+        found[name] = Grant(
+            principal=name,
+            roles=sorted({*known["roles"], *grant["roles"]}),
+            named=known["named"] or grant["named"],
+            groups=sorted({*known["groups"], *grant["groups"]}),
+        )
+    return [found[name] for name in sorted(found)]

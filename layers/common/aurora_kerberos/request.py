@@ -99,8 +99,20 @@ Listed = Annotated[
 ]
 
 
+class NewCluster(BaseModel):
+    """A cluster to be made: parameters of the call of the RDS API, and of CreateDBInstance for each instance."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    parameters: dict[str, Any]
+    instances: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=16)]
+
+
 class Request(BaseModel):
-    """The input of an execution started by a person: `{"cluster": "orders"}`."""
+    """The input of an execution started by a person: `{"cluster": "orders"}`.
+
+    With `create`, `restore` (from a snapshot) or `restore_to_time` the cluster is made as a member of the domain.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -108,6 +120,22 @@ class Request(BaseModel):
     principals: list[Listed] | None = None
     master_secret: str = ""
     database: Name = "postgres"
+    create: NewCluster | None = None
+    restore: NewCluster | None = None
+    restore_to_time: NewCluster | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Request:
+        if len(self.ways) > 1:
+            raise ValueError(f"{' and '.join(self.ways)} exclude each other")
+        if self.ways and self.cluster.startswith("arn:"):
+            raise ValueError("a cluster that is to be made is named by its identifier")
+        return self
+
+    @property
+    def ways(self) -> list[str]:
+        """The ways to make the cluster that are asked for: at most one; none means that it is there."""
+        return [way for way in ("create", "restore", "restore_to_time") if getattr(self, way) is not None]
 
 
 class TagEventDetail(BaseModel):

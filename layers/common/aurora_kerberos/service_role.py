@@ -1,10 +1,16 @@
-"""The trust policy of the role that lets Aurora use a directory (step 3 of the guide)."""
+"""The trust policy of the role that lets Aurora use a directory, and the STS endpoint that it needs (step 3)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos.aws import client, code, message
+from aurora_kerberos.aws import region as own_region
+from aurora_kerberos.errors import StsEndpointInactive
 
 # Regions that are on in every account; all later ones are opt-in ("AWS Regions", Account Management guide).
 ALWAYS_ON = {
@@ -51,10 +57,30 @@ def missing_principals(role: Mapping[str, Any], region: str) -> list[str]:
     for statement in _listed(role["AssumeRolePolicyDocument"].get("Statement", [])):
         principal = statement.get("Principal", {})
         services = _listed(principal.get("Service", [])) if isinstance(principal, Mapping) else []
-        if statement.get("Effect") == "Allow" and {"sts:AssumeRole", "sts:*", "*"} & set(_listed(statement["Action"])):
+        if statement.get("Effect") == "Allow" and {"sts:AssumeRole", "sts:*", "*"} & set(
+            _listed(statement.get("Action", []))
+        ):
             allowed.update(services)
     return [name for name in principals(region) if name not in allowed]
 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def sts_partition() -> str:
+    """The partition, as the Region's own STS endpoint tells it (`sts:GetCallerIdentity`).
+
+    Raises:
+        StsEndpointInactive: the endpoint is deactivated for the account.
+    """
+    try:
+        identity = client("sts").get_caller_identity()
+    except ClientError as error:
+        if code(error) != "RegionDisabledException":
+            raise
+        raise StsEndpointInactive(
+            f"The AWS STS endpoint of {own_region()} is not active: {message(error)}",
+            f"Activate it: IAM console, Account settings, Security Token Service, {own_region()}.",
+        ) from error
+    return str(identity["Arn"]).split(":")[1]

@@ -15,7 +15,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from aurora_kerberos import aws
+from aurora_kerberos import aws, names
 from aurora_kerberos.errors import KerberosError, StepTimedOut
 
 FIRST_WAIT = 30
@@ -25,6 +25,8 @@ LONGEST_WAIT = 900
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+LONGEST_EXECUTION = 9 * DAY  # of waiting; the state machine's own time-out would leave no record
 
 logger = Logger(service=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "aurora-kerberos"))
 
@@ -71,47 +73,64 @@ def waited_seconds(polls: int, at_least: int = 0) -> int:
     return waited
 
 
-def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "") -> dict[str, Any]:
-    """What the state machine gets: ready, reason, wait_seconds, polls, outputs; always all five.
+def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "", waited: int = 0) -> dict[str, Any]:
+    """What the state machine gets: ready, reason, wait_seconds, polls, waited, outputs; always all six.
 
     Args:
         result: what the step found.
         polls: how often `waiting_for` has been looked at already.
         waiting_for: the reason of the previous answer.
+        waited: seconds that the execution has waited so far, for whatever it was.
 
     Raises:
         StepTimedOut: the deadline has passed (or what the step wants raised `otherwise`).
     """
     if isinstance(result, Ready):
-        return {"ready": True, "reason": "", "wait_seconds": 0, "polls": 0, "outputs": dict(result.outputs)}
+        return {
+            "ready": True,
+            "reason": "",
+            "wait_seconds": 0,
+            "polls": 0,
+            "waited": waited,
+            "outputs": dict(result.outputs),
+        }
     poll = polls if result.reason == waiting_for else 0
-    waited = waited_seconds(poll, result.at_least)
-    if waited >= result.deadline:
+    waited_for_this = waited_seconds(poll, result.at_least)
+    if waited_for_this >= result.deadline or waited >= LONGEST_EXECUTION:
+        minutes = (waited_for_this if waited_for_this >= result.deadline else waited) // MINUTE
         raise result.otherwise or StepTimedOut(
-            f"Gave up after {waited // MINUTE} minutes: {result.reason}.",
+            f"Gave up after {minutes} minutes: {result.reason}.",
             "Find out in the AWS console what keeps it, then start the execution again: it goes on where it is.",
         )
+    seconds = wait_seconds(waited_for_this, result.at_least)
     return {
         "ready": False,
         "reason": result.reason,
-        "wait_seconds": wait_seconds(waited, result.at_least),
+        "wait_seconds": seconds,
         "polls": poll + 1,
+        "waited": waited + seconds,
         "outputs": dict(result.outputs),
     }
+
+
+def cluster_of(event: Mapping[str, Any]) -> str:
+    """The identifier of the cluster that a step's arguments are about, for the log; empty when they name none."""
+    planned = event.get("cluster") or event.get("plan", {}).get("cluster") or {}
+    return str(planned.get("id", "")) or names.requested_cluster(event.get("request"), event.get("execution", ""))
 
 
 def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
     """Make a Lambda handler of a step's function.
 
-    The handler's event is the step's named arguments, beside `execution`, `polls` and `waiting_for`, which are for
-    this wrapper. AWS errors that the step did not expect are translated here, and everything is logged once.
+    The handler's event is the step's named arguments, beside `execution`, `polls`, `waiting_for` and `waited`, which
+    are for this wrapper. AWS errors that the step did not expect are translated here, and everything is logged once.
     """
 
     @wraps(look)
     def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda passes it
-        logger.append_keys(execution=event.get("execution", ""))
+        logger.append_keys(execution=event.get("execution", ""), cluster=cluster_of(event))
         try:
-            result = answer(look(event), event.get("polls", 0), event.get("waiting_for", ""))
+            result = answer(look(event), event.get("polls", 0), event.get("waiting_for", ""), event.get("waited", 0))
         except KerberosError as error:
             logger.error(error.message, error=type(error).__name__, remedy=error.remedy)
             raise

@@ -1,0 +1,110 @@
+"""Before step 6, where groups are mapped to database roles: the cluster loads the library pg_ad_mapping at its start.
+
+"Setting up the pg_ad_mapping extension": it is appended to `shared_preload_libraries` of the cluster's own parameter
+group. The restart that it needs is the one that follows joining the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+from aurora_kerberos import clusters
+from aurora_kerberos.aws import client
+from aurora_kerberos.errors import GroupMappingUnavailable
+from aurora_kerberos.principals import Mapped
+from aurora_kerberos.step import Ready, step
+
+LIBRARY = "pg_ad_mapping"
+PARAMETER = "shared_preload_libraries"
+# Logins may fail, and the engine crash, on older instances that have joined before the library is loaded.
+HARMLESS_SINCE = datetime(2025, 5, 1, tzinfo=UTC)
+
+
+class Arguments(TypedDict):
+    """`cluster` of the plan; `mappings`: the outputs of `ensure_directory_users`."""
+
+    cluster: Mapping[str, Any]
+    mappings: list[Mapped]
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready when the parameter group asks for the library; at once when no group is mapped."""
+    if not arguments["mappings"]:
+        return Ready({"parameter_group": "", "changed": False})
+    group = arguments["cluster"]["parameter_group"]
+    cluster = clusters.describe(arguments["cluster"]["id"]) if arguments["cluster"]["endpoint"] else None
+    loaded = libraries(group)
+    missing = LIBRARY not in loaded
+    if missing:
+        refuse_shared(group, arguments["cluster"]["id"])
+    if cluster and (missing or restart_due(cluster)):
+        refuse_hazard(cluster)
+        # Before the change: whatever interrupts us, the restart is not forgotten.
+        clusters.tag_restart(cluster, clusters.AFTER_JOINING)
+    if missing:
+        value = {"ParameterName": PARAMETER, "ParameterValue": ",".join([*loaded, LIBRARY])}
+        client("rds").modify_db_cluster_parameter_group(
+            DBClusterParameterGroupName=group, Parameters=[{**value, "ApplyMethod": "pending-reboot"}]
+        )
+    return Ready({"parameter_group": group, "changed": missing})
+
+
+def libraries(group: str) -> list[str]:
+    """What the parameter group has loaded at the start (`rds:DescribeDBClusterParameters`)."""
+    pages = client("rds").get_paginator("describe_db_cluster_parameters").paginate(DBClusterParameterGroupName=group)
+    for page in pages:
+        for parameter in page["Parameters"]:
+            if parameter["ParameterName"] == PARAMETER:
+                return [each.strip() for each in parameter.get("ParameterValue", "").split(",") if each.strip()]
+    return []
+
+
+def restart_due(cluster: Mapping[str, Any]) -> bool:
+    """Whether an instance runs without what its parameter group asks for."""
+    return any(
+        member.get("DBClusterParameterGroupStatus") == "pending-reboot" for member in cluster["DBClusterMembers"]
+    )
+
+
+def refuse_shared(group: str, cluster: str) -> None:
+    """Refuse to change what others use as well.
+
+    Raises:
+        GroupMappingUnavailable: the group is AWS's default, or other clusters have it too.
+    """
+    remedy = f"Give {cluster} a DB cluster parameter group of its own, or append {LIBRARY} to {PARAMETER} by hand."
+    if group.startswith("default."):
+        raise GroupMappingUnavailable(f"The cluster {cluster} has the parameter group {group}, which is AWS's.", remedy)
+    pages = client("rds").get_paginator("describe_db_clusters").paginate()
+    others = [
+        other["DBClusterIdentifier"]
+        for page in pages
+        for other in page["DBClusters"]
+        if other.get("DBClusterParameterGroup") == group and other["DBClusterIdentifier"] != cluster
+    ]
+    if others:
+        raise GroupMappingUnavailable(
+            f"The parameter group {group} of {cluster} is also that of {', '.join(others[:5])}, which would load "
+            f"{LIBRARY} at their next start.",
+            remedy,
+        )
+
+
+def refuse_hazard(cluster: dict[str, Any]) -> None:
+    """Refuse what AWS warns of ("Prerequisites", Important).
+
+    Raises:
+        GroupMappingUnavailable: it has joined already, and an instance is older than the remedy.
+    """
+    joined = clusters.membership(cluster)
+    old = [i["DBInstanceIdentifier"] for i in clusters.instances(cluster) if i["InstanceCreateTime"] < HARMLESS_SINCE]
+    if joined and joined["Status"] in clusters.ENABLED and old:
+        raise GroupMappingUnavailable(
+            f"The instance {old[0]} was made before May 2025 and has joined the domain before {LIBRARY} was loaded: "
+            "logins could fail and the engine could crash.",
+            "Let the cluster leave the domain, then start again: it joins after the library is loaded. Or leave out "
+            "map_to: the group's members become database users.",
+        )

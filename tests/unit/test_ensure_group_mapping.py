@@ -1,0 +1,107 @@
+"""Before step 6: the library that mapped groups need, asked for once, of a group that is the cluster's own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from local import parameter_groups, rds, scenario
+from local.cloud import Cloud
+from local.scenario import Cluster
+from tests.unit.conftest import Step, StepFailed
+
+MAPPED = [{"group": "dba", "sid": "S-1-5-21-1-2-3-1106", "role": "dba_role", "roles": [], "weight": 7}]
+GROUP = "orders-parameters"
+
+
+@pytest.fixture
+def target(cloud: Cloud) -> dict[str, Any]:
+    scenario.add_parameter_group(cloud, GROUP, "pg_stat_statements,auto_explain")
+    rds.cluster_of(cloud, "orders").parameter_group = GROUP
+    cloud.calls.clear()
+    return {"id": "orders", "endpoint": "orders.cluster-x", "parameter_group": GROUP}
+
+
+def ensure(step: Step, target: dict[str, Any], mappings: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    answer = step("EnsureGroupMapping", cluster=target, mappings=MAPPED if mappings is None else mappings)
+    assert answer["ready"]
+    outputs: dict[str, Any] = answer["outputs"]
+    return outputs
+
+
+def tags(cloud: Cloud) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, "orders").get_tags()}
+
+
+def joined(cloud: Cloud, made: datetime) -> None:
+    directory = cloud.directories.find("corp.example.com").directory_id
+    scenario.add_membership(cloud, scenario.Membership(directory=directory), rds.cluster_of(cloud, "orders"))
+    for instance in rds.cluster_of(cloud, "orders").members:
+        instance.instance_create_time = made
+
+
+def changes(cloud: Cloud) -> list[str]:
+    return [call.name for call in cloud.calls if call.function and call.changes and not call.error]
+
+
+def test_without_mapped_groups_nothing_is_even_looked_at(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    assert ensure(step, target, []) == {"parameter_group": "", "changed": False}
+    assert not [call for call in cloud.calls if call.function]
+
+
+def test_the_library_is_appended_and_the_restart_noted_once(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    assert ensure(step, target)["changed"]
+    assert parameter_groups.libraries(cloud, GROUP) == "pg_stat_statements,auto_explain,pg_ad_mapping"
+    assert tags(cloud)["kerberos-restart-due"] == "after joining"
+    cloud.client("rds").reboot_db_instance(DBInstanceIdentifier="orders-1")
+    cloud.client("rds").reboot_db_instance(DBInstanceIdentifier="orders-2")
+    cloud.run()
+    cloud.calls.clear()
+    assert not ensure(step, target)["changed"]
+    assert changes(cloud) == []
+
+
+def test_a_library_that_waits_for_a_restart_has_it_noted(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    value = {"ParameterName": "shared_preload_libraries", "ParameterValue": "pg_ad_mapping"}
+    cloud.client("rds").modify_db_cluster_parameter_group(
+        DBClusterParameterGroupName=GROUP, Parameters=[{**value, "ApplyMethod": "pending-reboot"}]
+    )
+    assert not ensure(step, target)["changed"]
+    assert tags(cloud)["kerberos-restart-due"] == "after joining"
+
+
+def test_a_cluster_that_has_yet_to_be_made_needs_no_restart(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    rds.cluster_of(cloud, "orders").parameter_group = "another"
+    assert ensure(step, {**target, "id": "sales", "endpoint": ""})["changed"]
+    assert changes(cloud) == ["rds:ModifyDBClusterParameterGroup"]
+
+
+def test_aws_s_own_group_is_refused(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    with pytest.raises(StepFailed, match=r"(?s)GroupMappingUnavailable: .*default\.aurora-postgresql16.*of its own"):
+        ensure(step, {**target, "parameter_group": "default.aurora-postgresql16"})
+    assert changes(cloud) == []
+
+
+def test_a_group_of_other_clusters_is_refused_and_they_are_named(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    scenario.add_cluster(cloud, Cluster(id="sales", parameter_group=GROUP))
+    with pytest.raises(StepFailed, match=r"GroupMappingUnavailable: .*also that of sales"):
+        ensure(step, target)
+    assert changes(cloud) == []
+
+
+def test_the_documented_hazard_is_refused(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    """Instances from before May 2025 that have joined before the library is loaded ("Prerequisites", Important)."""
+    joined(cloud, datetime(2025, 4, 30))
+    with pytest.raises(StepFailed, match=r"(?s)GroupMappingUnavailable: The instance orders-2 .*leave the domain"):
+        ensure(step, target)
+    assert changes(cloud) == []
+    assert parameter_groups.libraries(cloud, GROUP) == "pg_stat_statements,auto_explain"
+
+
+def test_newer_instances_have_no_such_hazard(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    joined(cloud, datetime(2025, 5, 2))
+    assert ensure(step, target)["changed"]

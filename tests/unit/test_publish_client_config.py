@@ -1,0 +1,83 @@
+"""Step 8: what stands in SSM for clients, written once; the Kerberos tests log in with this very file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg2.extensions
+
+from local.cloud import Cloud
+from tests.unit.conftest import Step
+
+PREFIX = "/aurora-kerberos/clients/orders"
+CLUSTER = {
+    "id": "orders",
+    "endpoint": "orders.cluster-abc.eu-central-1.rds.amazonaws.com",
+    "port": 5432,
+    "database": "postgres",
+}
+DIRECTORY = {"realm": "CORP.EXAMPLE.COM", "dns_name": "corp.example.com", "dns_ips": ["10.0.0.10", "10.0.1.10"]}
+TRUST = {"domain": "onprem.example.com", "dns_ips": ["192.168.0.2"], "direction": "outgoing"}
+
+
+def publish(step: Step, **changes: Any) -> dict[str, Any]:
+    arguments = {"cluster": CLUSTER, "directory": DIRECTORY, "trusts": [], "prefix": PREFIX, **changes}
+    outputs: dict[str, Any] = step("PublishClientConfig", **arguments)["outputs"]
+    return outputs
+
+
+def stored(cloud: Cloud, name: str) -> str:
+    value: str = cloud.client("ssm").get_parameter(Name=f"{PREFIX}/{name}")["Parameter"]["Value"]
+    return value
+
+
+def written(cloud: Cloud) -> int:
+    return len([call for call in cloud.calls if call.name == "ssm:PutParameter"])
+
+
+def test_what_is_returned_is_what_is_stored_and_a_second_run_writes_nothing(cloud: Cloud, step: Step) -> None:
+    first = publish(step)
+    assert stored(cloud, "krb5.conf") == first["krb5_conf"]
+    assert json.loads(stored(cloud, "connect")) == first["connect"]
+    assert first["parameters"] == [f"{PREFIX}/connect", f"{PREFIX}/krb5.conf"]
+    assert written(cloud) == 2
+    assert publish(step) == first
+    assert written(cloud) == 2
+    cloud.client("ssm").put_parameter(Name=f"{PREFIX}/krb5.conf", Value="edited by hand", Overwrite=True)
+    publish(step)
+    assert stored(cloud, "krb5.conf") == first["krb5_conf"]
+    assert written(cloud) == 4  # the one by hand, and one to mend it
+
+
+def test_the_file_names_both_realms_their_controllers_and_aurora_s_domain(step: Step) -> None:
+    conf = publish(step, trusts=[TRUST])["krb5_conf"]
+    assert "default_realm = CORP.EXAMPLE.COM" in conf
+    assert "  CORP.EXAMPLE.COM = {\n    kdc = 10.0.0.10\n    kdc = 10.0.1.10\n" in conf
+    assert "  ONPREM.EXAMPLE.COM = {\n    kdc = 192.168.0.2\n" in conf
+    assert "  .onprem.example.com = ONPREM.EXAMPLE.COM\n" in conf
+    assert "  .rds.amazonaws.com = CORP.EXAMPLE.COM\n" in conf
+
+
+def test_a_driver_takes_the_connection_string_whatever_the_database_is_called(step: Step) -> None:
+    odd = "it's \\ odd"
+    psycopg = publish(step, cluster={**CLUSTER, "database": odd})["connect"]["psycopg"]
+    conninfo = psycopg.removeprefix('psycopg.connect("').removesuffix('")')
+    parsed = psycopg2.extensions.parse_dsn(conninfo)
+    assert parsed["dbname"] == odd
+    assert parsed["user"] == "<user>@CORP.EXAMPLE.COM"
+    assert (parsed["host"], parsed["port"]) == (CLUSTER["endpoint"], "5432")
+
+
+def test_jdbc_and_psql_know_user_and_host(step: Step) -> None:
+    connect = publish(step, cluster={**CLUSTER, "database": "a/b"})["connect"]
+    assert connect["jdbc"] == (
+        f"jdbc:postgresql://{CLUSTER['endpoint']}:5432/a%2Fb?user=<user>%40CORP.EXAMPLE.COM&sslmode=require"
+    )
+    assert connect["psql"].startswith(f'psql "host={CLUSTER["endpoint"]} ')
+
+
+def test_windows_of_a_trusted_domain_gets_the_name_its_forest_knows(step: Step) -> None:
+    assert "windows_of_trusted_domains" not in publish(step)["connect"]
+    note = publish(step, trusts=[TRUST])["connect"]["windows_of_trusted_domains"]
+    assert "orders.cluster-abc.eu-central-1.corp.example.com" in note
