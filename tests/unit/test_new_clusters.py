@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from local.cloud import Cloud
 from local.scenario import AtStart, Cluster, Directory, Membership, Role
 from tests.unit.conftest import ROLE, Step, StepFailed
 
+EVENTS = Path(__file__).parents[1] / "events"
 LEFT_OUT: Any = object()
 LARGE = {"DBInstanceClass": "db.r6g.large"}
 SCALING = {"MinCapacity": 0.5, "MaxCapacity": 8}
@@ -258,6 +260,13 @@ def test_nobody_asks_a_database_whose_first_instance_is_being_created(step: Step
     assert (answer["ready"], answer["reason"]) == (False, "The instances of just-made are being created")
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_examples_are_good_for_a_plan(cloud: Cloud, step: Step, way: str) -> None:
+    text = (EVENTS / f"console-{way.replace('_', '-')}.json").read_text()
+    found = plan(step, json.loads(text.replace("sg-0123456789abcdef0", cloud.named["sales-database"])))
+    assert (found["way"]["way"], found["cluster"]["id"]) == (way, "sales")
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 COMMON = [
@@ -490,7 +499,8 @@ def test_whatever_is_asked_to_be_made_the_error_is_ours(step: Step, way: str, wa
 def test_whatever_is_wrong_with_what_is_nearly_right_the_error_is_ours(
     cloud: Cloud, step: Step, way: str, parameters: dict[str, Any], instance: dict[str, Any]
 ) -> None:
-    request = asked(cloud, way, {**LARGE, **instance}, **parameters)
+    request = asked(cloud, way, {**LARGE, **instance})
+    request[way]["parameters"].update(parameters)
     assert ending(step, request) in {"a plan", "InvalidRequest"}
 
 
