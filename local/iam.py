@@ -108,6 +108,7 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "rds:CreateDBInstance": lambda cloud, p: [
         cloud.arn("rds", f"db:{p['DBInstanceIdentifier']}"),
         cloud.arn("rds", f"cluster:{p['DBClusterIdentifier']}"),
+        cloud.arn("rds", f"pg:{p.get('DBParameterGroupName', 'default.aurora-postgresql16')}"),
     ],
     "rds:DescribeDBClusterParameterGroups": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:DescribeDBClusterParameters": _rds("cluster-pg", "DBClusterParameterGroupName"),
@@ -164,6 +165,7 @@ BEHIND_THE_CALLS = {
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
     "rds:CreateDBCluster": ("Tags", "rds:AddTagsToResource"),
+    "rds:CreateDBInstance": ("Tags", "rds:AddTagsToResource"),
     "rds:RestoreDBClusterFromSnapshot": ("Tags", "rds:AddTagsToResource"),
     "rds:RestoreDBClusterToPointInTime": ("Tags", "rds:AddTagsToResource"),
     "iam:CreateRole": ("Tags", "iam:TagRole"),

@@ -401,7 +401,7 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         **password,
     )
     made = rds.cluster_of(cloud, cluster.id)
-    made.created = made.cluster_create_time = datetime.combine(cluster.made, time())
+    made.created = made.cluster_create_time = made.earliest_restorable_time = datetime.combine(cluster.made, time())
     made._enable_http_endpoint = cluster.data_api
     if cluster.secondary:
         cloud.secondaries.add(cluster.id)

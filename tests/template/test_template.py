@@ -102,7 +102,9 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcPeeringConnections",
         "ec2:DescribeVpcs",
+        "rds:DescribeDBEngineVersions",
         "rds:DescribeEvents",
+        "rds:DescribeOrderableDBInstanceOptions",
     }
     for name, properties in stack.functions().items():
         for policy in properties.get("Policies", []):
@@ -136,7 +138,8 @@ def test_every_parameter_but_the_network_has_a_default_and_all_are_described() -
 
 def test_the_example_events_start_what_they_say() -> None:
     examples = {path.name for path in EVENTS.glob("*.json")}
-    assert examples == {"console.json", "console-principals.json", "tag-change.json"}
+    made = {"console-create.json", "console-restore.json", "console-restore-to-time.json"}
+    assert examples == {"console.json", "console-principals.json", "tag-change.json"} | made
     readme = (ROOT / "README.md").read_text()
     assert (EVENTS / "console.json").read_text().strip() in readme
 

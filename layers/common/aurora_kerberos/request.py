@@ -116,7 +116,10 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cluster: Annotated[str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$")]
+    # RDS keeps identifiers in lower case.
+    cluster: Annotated[
+        str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$", to_lower=True)
+    ]
     principals: list[Listed] | None = None
     master_secret: str = ""
     database: Name = "postgres"
@@ -130,6 +133,8 @@ class Request(BaseModel):
             raise ValueError(f"{' and '.join(self.ways)} exclude each other")
         if self.ways and self.cluster.startswith("arn:"):
             raise ValueError("a cluster that is to be made is named by its identifier")
+        if self.create and self.master_secret:
+            raise ValueError("a cluster that is created has a master_secret of RDS's own")
         return self
 
     @property
