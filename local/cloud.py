@@ -19,6 +19,7 @@ from moto.events.models import events_backends
 from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
+from local import directory_trusts as _directory_trusts  # noqa: F401  registers its fakes
 from local import moto_patches, stack
 from local import rds as _rds  # noqa: F401  registers its fakes
 from local import sns as _sns  # noqa: F401  registers its fakes
@@ -87,6 +88,7 @@ class Cloud:
         self.faults = Faults([])
         self.clock = Clock()
         self.calls: list[Call] = []
+        self.calls_before_last_start = 0
         self.moments: list[Moment] = []
         self.events: list[dict[str, Any]] = []
         self.roles_made: dict[str, float] = {}

@@ -37,14 +37,17 @@ class Databases:
         self.start()
         return self._servers[cluster]
 
-    def join(self, cluster: str, endpoint: str, kdc: Kdc) -> None:
-        """What AWS does on a domain join: a service principal for the endpoint, its key on the server."""
+    def join(self, cluster: str, endpoint: str, kdc: Kdc, krb5_conf: str = "") -> None:
+        """What AWS does on a domain join: a service principal for the endpoint, its key on the server.
+
+        `krb5_conf` tells the server where KDCs are; only the directory's own, when not said.
+        """
         service = f"postgres/{endpoint}"
         if not kdc.has_principal(service):
             kdc.add_principal(service)
         keytab = self.folder / f"{cluster}.keytab"
         kdc.keytab(keytab, service)
-        self.server(cluster).join(keytab.read_bytes(), kdc.client_conf())
+        self.server(cluster).join(keytab.read_bytes(), krb5_conf or kdc.client_conf())
 
     def restart(self, cluster: str) -> None:
         """Restart a cluster's server, when it runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 CREATING = 60  # virtual seconds in the stage Requested
+SHARED = "SharedMicrosoftAD"
+
+
+@dataclass
+class OnPremises:
+    """An on-premises domain: its KDC, and what its administrator has entered for the trust.
+
+    Attributes:
+        password: of the trust; empty until he has made his side of it.
+    """
+
+    domain: str
+    kdc: Kdc
+    dns_ips: list[str]
+    password: str = ""
 
 
 class Directories:
@@ -26,15 +42,40 @@ class Directories:
         self._cloud = cloud
         self._folder = folder
         self._kdcs: dict[str, Kdc] = {}
+        self._forwarders: dict[str, dict[str, dict[str, list[str]]]] = {}
+        self._trusting: set[tuple[str, str]] = set()
+        self.on_premises: dict[str, OnPremises] = {}
 
     def all(self) -> list[Any]:
-        """moto's directories, of all accounts."""
-        accounts = list(ds_backends.values())
-        return [found for account in accounts for found in account[self._cloud.region].directories.values()]
+        """moto's directories, of all accounts; what is shared comes after what is owned."""
+        found = [each for account in list(ds_backends) for each in self.of_account(account)]
+        return sorted(found, key=lambda each: each.directory_type == SHARED)
+
+    def of_account(self, account: str) -> list[Any]:
+        """moto's directories of one account."""
+        return list(ds_backends[account][self._cloud.region].directories.values())
 
     def find(self, name: str) -> Any:
         """moto's directory by id or DNS name, or None."""
         return next((found for found in self.all() if name in (found.directory_id, found.name)), None)
+
+    def forwarders(self, directory_id: str) -> dict[str, dict[str, list[str]]]:
+        """The conditional forwarders of a directory: domain → addresses, as DescribeConditionalForwarders has them."""
+        return self._forwarders.setdefault(directory_id, {})
+
+    def add_on_premises(self, domain: str, dns_ips: list[str], password: str) -> OnPremises:
+        """A domain of nobody's account, with its KDC; `password` of the trust, empty when its side is not made."""
+        kdc = Kdc(domain.upper(), self._folder / domain)
+        kdc.start()
+        self._kdcs[domain] = kdc
+        self.on_premises[domain] = OnPremises(domain, kdc, dns_ips, password)
+        return self.on_premises[domain]
+
+    def let_trust(self, directory: Any, domain: str, password: str) -> None:
+        """The two KDCs get the same cross-realm keys, once."""
+        if (directory.directory_id, domain) not in self._trusting:
+            self._trusting.add((directory.directory_id, domain))
+            self.realm(directory.directory_id).trust(self.on_premises[domain].kdc, password)
 
     def activate(self, directory: Any) -> None:
         """The domain controllers are there."""
@@ -43,8 +84,11 @@ class Directories:
         self.realm(directory.directory_id).add_principal("admin", directory.password)
 
     def realm(self, name: str) -> Kdc:
-        """The directory's KDC, started when first needed."""
+        """The KDC of a directory, be it a shared one, or of an on-premises domain; started when first needed."""
+        if name in self.on_premises:
+            return self.on_premises[name].kdc
         directory = self.find(name)
+        directory = getattr(directory, "owner", directory)
         if directory is None:
             raise LookupError(f"The local cloud has no directory {name}.")
         if directory.directory_id not in self._kdcs:
@@ -63,6 +107,20 @@ class Directories:
         """End all KDCs."""
         for kdc in self._kdcs.values():
             kdc.stop()
+
+
+def microsoft_ad(cloud: Cloud, directory_id: str) -> Any:
+    """A directory that belongs to the account of the call and can have trusts, shares and users.
+
+    Raises:
+        AwsError: there is none, or it is of another type.
+    """
+    found = [each for each in cloud.directories.of_account(cloud.account) if each.directory_id == directory_id]
+    if not found:
+        raise AwsError("EntityDoesNotExistException", f"Directory {directory_id} does not exist.")
+    if found[0].directory_type != "MicrosoftAD":
+        raise AwsError("UnsupportedOperationException", "The operation is not supported for this directory type.")
+    return found[0]
 
 
 @fake("ds", "CreateMicrosoftAD")

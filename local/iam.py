@@ -41,6 +41,21 @@ def _secret(cloud: Cloud, parameters: Parameters) -> str:
     return value if value.startswith("arn:") else cloud.arn("secretsmanager", f"secret:{value}-AbCdEf")
 
 
+def _directory(name: str) -> Callable[[Cloud, Parameters], str]:
+    return lambda cloud, parameters: cloud.arn("ds", f"directory/{parameters[name]}")
+
+
+def _trust(cloud: Cloud, parameters: Parameters) -> str:
+    """A trust's resource is its directory."""
+    owners = [
+        directory.directory_id
+        for directory in cloud.directories.of_account(cloud.account)
+        for trust in directory.trusts
+        if trust.trust_id == parameters["TrustId"]
+    ]
+    return cloud.arn("ds", f"directory/{(owners or ['*'])[0]}")
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
@@ -48,7 +63,13 @@ def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its 
 # "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
 RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "ds:CreateMicrosoftAD": _none,
+    "ds:CreateConditionalForwarder": _directory("DirectoryId"),
+    "ds:CreateTrust": _directory("DirectoryId"),
+    "ds:DescribeConditionalForwarders": _directory("DirectoryId"),
     "ds:DescribeDirectories": _none,
+    "ds:DescribeTrusts": _none,
+    "ds:UpdateConditionalForwarder": _directory("DirectoryId"),
+    "ds:VerifyTrust": _trust,
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
     "ec2:DescribeSubnets": _none,
     "iam:AttachRolePolicy": _named("iam", "role/", "RoleName", region=False),

@@ -107,7 +107,7 @@ def end_joining(cloud: Cloud, cluster: Any) -> None:
         return
     set_status(cluster, "kerberos-enabled")
     realm = cloud.directories.realm(cluster.domain_memberships[0].domain)
-    cloud.databases.join(cluster.resource_id, cluster.endpoint, realm)
+    cloud.databases.join(cluster.resource_id, cluster.endpoint, realm, cloud.directories.client_conf())
     cloud.happened(f"{cluster.resource_id} joined the domain of {realm.realm}")
 
 

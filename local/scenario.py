@@ -78,6 +78,15 @@ class Directory(Part):
     users: list[str] = Field(default_factory=list)
 
 
+class OnPremises(Part):
+    """A domain outside AWS that is there at the start, with a real KDC; its administrator makes its side of a trust."""
+
+    domain: str
+    dns_ips: list[str] = Field(default_factory=lambda: ["10.99.0.10", "10.99.0.11"])
+    users: list[str] = Field(default_factory=list)
+    trust_password: str = Field("", description="Of the trust; when empty, its side of the trust is not made yet.")
+
+
 class Role(Part):
     """An IAM role that is there at the start."""
 
@@ -90,6 +99,7 @@ class AtStart(Part):
 
     clusters: list[Cluster] = Field(default_factory=list)
     directories: list[Directory] = Field(default_factory=list)
+    on_premises: list[OnPremises] = Field(default_factory=list)
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
@@ -130,6 +140,13 @@ class Users(Part):
     directory: str
 
 
+class MakeTrust(Part):
+    """An on-premises administrator makes his side of the trust."""
+
+    make_trust: str = Field(description="The on-premises domain.")
+    password: str
+
+
 class StoreKeytab(Part):
     """An administrator stores the keytab of a principal in a secret."""
 
@@ -151,7 +168,7 @@ class Wait(Part):
     wait: int | Literal["quiet"]
 
 
-Happening = Tag | Untag | Start | StartFile | Users | StoreKeytab | JoinInMaintenanceWindow | Wait
+Happening = Tag | Untag | Start | StartFile | Users | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
 
 
 class ExpectedExecution(Part):
@@ -184,6 +201,7 @@ class Expected(Part):
     logins: list[ExpectedLogin] = Field(default_factory=list)
     notifications: list[str] | None = Field(None, description="Texts contained in the notifications, in order.")
     unchanged: bool = Field(False, description="Nothing was changed in AWS but the record of the outcome.")
+    last_unchanged: bool = Field(False, description="The same of what was done since the last start.")
     calls: dict[str, int] = Field(default_factory=dict, description="`rds:ModifyDBCluster` → how often it succeeded.")
 
 
@@ -290,6 +308,10 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
     for directory in start.directories:
         add_directory(cloud, directory)
+    for domain in start.on_premises:
+        kdc = cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password).kdc
+        for user in domain.users:
+            kdc.add_principal(user)
     for cluster in start.clusters:
         add_cluster(cloud, cluster)
     for name, role in start.roles.items():
@@ -454,10 +476,14 @@ def happen(cloud: Cloud, happening: Happening) -> None:
                 ResourceName=cloud.cluster_arn(happening.untag), TagKeys=happening.keys
             )
         case Start():
+            cloud.calls_before_last_start = len(cloud.calls)
             cloud.start(happening.start)
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
+        case MakeTrust():
+            cloud.directories.on_premises[happening.make_trust].password = happening.password
+            cloud.happened(f"the administrator of {happening.make_trust} makes his side of the trust")
         case StoreKeytab():
             store_keytab(cloud, happening.store_keytab, happening.principal)
             cloud.happened(f"an administrator stores the keytab of {happening.principal}")
@@ -502,6 +528,8 @@ def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Chec
         yield from (contains("notification", text, got) for text, got in zip(expect.notifications, sent, strict=False))
     if expect.unchanged:
         yield same("changes made in AWS", [], changes(cloud.calls))
+    if expect.last_unchanged:
+        yield same("changes since the last start", [], changes(cloud.calls[cloud.calls_before_last_start :]))
     for name, times in expect.calls.items():
         count = sum(call.name == name and not call.error for call in cloud.calls if call.function)
         yield same(f"successful calls of {name}", times, count)

@@ -13,6 +13,8 @@ from local.cloud import Cloud
 from local.scenario import AtStart, Cluster, Directory, Role
 
 ROLE = "aurora-kerberos-directory-access"
+FAR = "210987654321"
+FAR_ROLE = f"arn:aws:iam::{FAR}:role/aurora-kerberos-directory-account"
 
 
 class StepFailed(Exception):
@@ -50,3 +52,12 @@ def step(cloud: Cloud) -> Step:
         return answer
 
     return invoke
+
+
+def allow_far_role(cloud: Cloud, function: str) -> None:
+    """As if the stack had been deployed with the parameter DirectoryAccountRole."""
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": FAR_ROLE}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    cloud.client("iam").put_role_policy(
+        RoleName=cloud.functions.role(function), PolicyName="far", PolicyDocument=document
+    )
