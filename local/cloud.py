@@ -19,6 +19,7 @@ from moto.events.models import events_backends
 from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
+from local import directory_data as _directory_data  # noqa: F401  registers its fakes
 from local import directory_trusts as _directory_trusts  # noqa: F401  registers its fakes
 from local import moto_patches, stack
 from local import rds as _rds  # noqa: F401  registers its fakes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ds.models import ds_backends
 
 from local.aws import Parameters, aftermath, fake
+from local.directory_entries import DirectoryData
 from local.faults import AwsError
 from local.kdc import Kdc
 
@@ -42,6 +43,7 @@ class Directories:
         self._cloud = cloud
         self._folder = folder
         self._kdcs: dict[str, Kdc] = {}
+        self._data: dict[str, DirectoryData] = {}
         self._forwarders: dict[str, dict[str, dict[str, list[str]]]] = {}
         self._trusting: set[tuple[str, str]] = set()
         self.on_premises: dict[str, OnPremises] = {}
@@ -63,6 +65,20 @@ class Directories:
         """The conditional forwarders of a directory: domain → addresses, as DescribeConditionalForwarders has them."""
         return self._forwarders.setdefault(directory_id, {})
 
+    def data(self, directory_id: str) -> DirectoryData:
+        """The users and groups of a directory."""
+        if directory_id not in self._data:
+            self._data[directory_id] = DirectoryData(directory_id)
+        return self._data[directory_id]
+
+    def add_user(self, name: str, user: str, password: str | None = None) -> None:
+        """A user that was made long ago, in a directory or an on-premises domain; enabled, a principal of its KDC."""
+        self.realm(name).add_principal(user, password)
+        if name not in self.on_premises:
+            data = self.data(self.find(name).directory_id)
+            data.add("USER", user)
+            data.show(user)
+
     def add_on_premises(self, domain: str, dns_ips: list[str], password: str) -> OnPremises:
         """A domain of nobody's account, with its KDC; `password` of the trust, empty when its side is not made."""
         kdc = Kdc(domain.upper(), self._folder / domain)
@@ -81,7 +97,7 @@ class Directories:
         """The domain controllers are there."""
         directory.stage = "Active"
         directory.dns_ip_addrs = directory.subnet_ips
-        self.realm(directory.directory_id).add_principal("admin", directory.password)
+        self.add_user(directory.directory_id, "admin", directory.password)
 
     def realm(self, name: str) -> Kdc:
         """The KDC of a directory, be it a shared one, or of an on-premises domain; started when first needed."""
@@ -109,15 +125,15 @@ class Directories:
             kdc.stop()
 
 
-def microsoft_ad(cloud: Cloud, directory_id: str) -> Any:
+def microsoft_ad(cloud: Cloud, directory_id: str, unknown: str = "EntityDoesNotExistException") -> Any:
     """A directory that belongs to the account of the call and can have trusts, shares and users.
 
     Raises:
-        AwsError: there is none, or it is of another type.
+        AwsError: there is none (with the code `unknown`), or it is of another type.
     """
     found = [each for each in cloud.directories.of_account(cloud.account) if each.directory_id == directory_id]
     if not found:
-        raise AwsError("EntityDoesNotExistException", f"Directory {directory_id} does not exist.")
+        raise AwsError(unknown, f"Directory {directory_id} does not exist.")
     if found[0].directory_type != "MicrosoftAD":
         raise AwsError("UnsupportedOperationException", "The operation is not supported for this directory type.")
     return found[0]

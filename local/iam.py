@@ -64,9 +64,19 @@ def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its 
 RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "ds:CreateMicrosoftAD": _none,
     "ds:CreateConditionalForwarder": _directory("DirectoryId"),
+    "ds-data:AddGroupMember": _directory("DirectoryId"),
+    "ds-data:CreateGroup": _directory("DirectoryId"),
+    "ds-data:CreateUser": _directory("DirectoryId"),
+    "ds-data:DescribeGroup": _directory("DirectoryId"),
+    "ds-data:DescribeUser": _directory("DirectoryId"),
+    "ds-data:ListGroupMembers": _directory("DirectoryId"),
+    "ds-data:UpdateUser": _directory("DirectoryId"),
     "ds:CreateTrust": _directory("DirectoryId"),
     "ds:DescribeConditionalForwarders": _directory("DirectoryId"),
     "ds:DescribeDirectories": _none,
+    "ds:DescribeDirectoryDataAccess": _directory("DirectoryId"),
+    "ds:EnableDirectoryDataAccess": _directory("DirectoryId"),
+    "ds:ResetUserPassword": _directory("DirectoryId"),
     "ds:DescribeTrusts": _none,
     "ds:UpdateConditionalForwarder": _directory("DirectoryId"),
     "ds:VerifyTrust": _trust,
@@ -84,7 +94,10 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "rds:RebootDBInstance": _rds("db", "DBInstanceIdentifier"),
     "rds:RemoveTagsFromResource": _rds("cluster", "ResourceName"),
     "secretsmanager:CreateSecret": _secret,
+    "secretsmanager:DescribeSecret": _secret,
     "secretsmanager:GetSecretValue": _secret,
+    "secretsmanager:TagResource": _secret,
+    "secretsmanager:UntagResource": _secret,
     "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
     "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "rds:DescribeDBSubnetGroups": _rds("subgrp", "DBSubnetGroupName"),
@@ -128,9 +141,9 @@ def authorize(cloud: Cloud, call: Call) -> None:
         if action not in UNAUTHORIZED and not allows(policies, action, resource, context):
             code = "AccessDenied" if call.service in {"iam", "rds", "sns", "sts"} else "AccessDeniedException"
             code = "UnauthorizedOperation" if call.service == "ec2" else code
-            raise AwsError(
-                code, f"User: {who} is not authorized to perform: {action} on resource: {resource}", status=403
-            )
+            details = {"Reason": "IAM_AUTH"} if call.service == "ds-data" else {}
+            message = f"User: {who} is not authorized to perform: {action} on resource: {resource}"
+            raise AwsError(code, message, status=403, **details)
 
 
 def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[str, ...]:
@@ -146,6 +159,8 @@ def required(
     resource = RESOURCES[call](cloud, parameters)
     context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
     yield call, resource, context
+    if service == "ds-data":
+        yield "ds:AccessDSData", resource, {}
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
         yield action, resource, {}

@@ -69,6 +69,18 @@ class Kdc:
         """Delete a principal."""
         self._admin("delprinc", "-force", name)
 
+    def set_password(self, name: str, password: str) -> None:
+        """Give a principal another password."""
+        self._admin("cpw", "-pw", password, name)
+
+    def disable(self, name: str) -> None:
+        """Let a principal get no more tickets."""
+        self._admin("modprinc", "-allow_tix", name)
+
+    def enable(self, name: str) -> None:
+        """Let a principal get tickets again."""
+        self._admin("modprinc", "+allow_tix", name)
+
     def has_principal(self, name: str) -> bool:
         """Whether the realm has the principal."""
         return f"{name}@{self.realm}" in self._admin("listprincs").splitlines()

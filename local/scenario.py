@@ -76,6 +76,8 @@ class Directory(Part):
     type: str = "MicrosoftAD"
     account: str = Field(HOME, description="Another account's number: the role of directory-account.yaml is there.")
     users: list[str] = Field(default_factory=list)
+    groups: dict[str, list[str]] = Field(default_factory=dict, description="Group → members, users or other groups.")
+    data_access: str = Field("Disabled", description="As AWS words it.")
 
 
 class OnPremises(Part):
@@ -309,9 +311,8 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     for directory in start.directories:
         add_directory(cloud, directory)
     for domain in start.on_premises:
-        kdc = cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password).kdc
-        for user in domain.users:
-            kdc.add_principal(user)
+        cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password)
+        create_users(cloud, domain.domain, domain.users)
     for cluster in start.clusters:
         add_cluster(cloud, cluster)
     for name, role in start.roles.items():
@@ -349,7 +350,9 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
     found = backend.directories[made]
     if directory.stage == "Active" and directory.type == "MicrosoftAD":
         cloud.directories.activate(found)
-        create_users(cloud, directory.dns_name, directory.users)
+        create_users(cloud, found.directory_id, directory.users)
+        add_groups(cloud, found.directory_id, directory.groups)
+    cloud.directories.data(found.directory_id).access = directory.data_access
     found.stage, found.directory_type = directory.stage, directory.type
 
 
@@ -435,7 +438,15 @@ def add_role(cloud: Cloud, name: str, role: Role) -> None:
 def create_users(cloud: Cloud, directory: str, users: list[str]) -> None:
     """Users of a directory are principals of its KDC."""
     for user in users:
-        cloud.directories.realm(directory).add_principal(user)
+        cloud.directories.add_user(directory, user)
+
+
+def add_groups(cloud: Cloud, directory: str, groups: Mapping[str, list[str]]) -> None:
+    """Groups that were made long ago."""
+    data = cloud.directories.data(directory)
+    for name, members in groups.items():
+        data.add("GROUP", name, members=[member.lower() for member in members])
+        data.show(name)
 
 
 def store_keytab(cloud: Cloud, secret: str, principal: str) -> None:

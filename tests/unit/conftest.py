@@ -54,6 +54,16 @@ def step(cloud: Cloud) -> Step:
     return invoke
 
 
+def run_step(cloud: Cloud, step: Step, function: str, **arguments: Any) -> dict[str, Any]:
+    """Invoke a function until it is ready, as the state machine does, with its waits; the last answer."""
+    answer: dict[str, Any] = {"ready": False, "polls": 0, "reason": "", "wait_seconds": 0, "outputs": {}}
+    while not answer["ready"]:
+        cloud.run(until=cloud.clock.now + answer["wait_seconds"])
+        told = {"polls": answer["polls"], "waiting_for": answer["reason"], "progress": answer["outputs"]}
+        answer = step(function, **arguments, **told)
+    return answer
+
+
 def allow_far_role(cloud: Cloud, function: str) -> None:
     """As if the stack had been deployed with the parameter DirectoryAccountRole."""
     statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": FAR_ROLE}

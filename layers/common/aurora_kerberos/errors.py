@@ -106,11 +106,11 @@ class DirectoryDataUnavailable(ConfigurationError):
 
 
 class DirectoryGroupUnfit(ConfigurationError):
-    """A group of the directory is missing, or is not a security group."""
+    """A group of the directory is missing, is no security group, or its name is taken by something that is no group."""
 
 
-class DirectoryUserNotFound(ConfigurationError):
-    """A user who shall be a member of a group is not in the directory."""
+class DirectoryUserUnfit(ConfigurationError):
+    """A user of the directory is missing, or his name is taken by something that is no user."""
 
 
 class ShareRefused(ConfigurationError):
