@@ -44,7 +44,8 @@ class Kdc:
             f"    database_name = {self._folder / 'principal'}\n"
             f"    key_stash_file = {self._folder / 'stash'}\n"
             f"    acl_file = {self._folder / 'acl'}\n"
-            f"    supported_enctypes = {ENCRYPTION}\n  }}\n"
+            f"    supported_enctypes = {ENCRYPTION}\n"
+            f"    default_principal_flags = +preauth\n  }}\n"  # as Active Directory has it
             f"[logging]\n  kdc = STDERR\n"
             f"[dbmodules]\n  db_module_dir = {packages.kdc_modules()}\n"
         )

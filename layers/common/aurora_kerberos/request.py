@@ -150,8 +150,8 @@ class Trust(BaseModel):
     password_secret: Annotated[
         str,
         Field(
-            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said. Another one "
-            "must begin with the prefix and end with `/trust` as well."
+            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said. Another "
+            "one must begin with the prefix and end with `/trust` as well."
         ),
     ] = ""
 
