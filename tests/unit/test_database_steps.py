@@ -131,7 +131,7 @@ def test_a_check_secret_without_keytab_and_password_is_refused(cloud: Cloud, ste
     name = "aurora-kerberos/kerberos-check"
     cloud.client("secretsmanager").create_secret(Name=name, SecretString=content)
     allow_secret(cloud, name)
-    with pytest.raises(StepFailed, match="SecretUnusable: The secret .* has no 'keytab' and no 'password'"):
+    with pytest.raises(StepFailed, match=r"SecretUnusable: The secret .* has no 'keytab' and no 'password'"):
         step("VerifyLogin", cluster={}, directory={}, check={"principal": "x", "secret": name})
 
 
@@ -155,7 +155,7 @@ def allow_secret(cloud: Cloud, name: str) -> None:
         ("Right-password-7", "gone", "not found in Kerberos database", "Create the check principal's user"),
     ],
 )
-def test_a_password_that_does_not_do_is_told_with_a_remedy(  # noqa: PLR0913  a table
+def test_a_password_that_does_not_do_is_told_with_a_remedy(  # noqa: PLR0917  a table
     cloud: Cloud, step: Step, target: dict[str, Any], password: str, trouble: str, said: str, remedy: str
 ) -> None:
     name, kdc = "aurora-kerberos/kerberos-check", cloud.directories.realm("corp.example.com")
