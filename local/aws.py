@@ -24,7 +24,7 @@ from local.faults import AwsError
 from local.moto_patches import current
 
 Parameters = Mapping[str, Any]
-READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify")
+READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify", "Assume")
 
 HOME = "123456789012"  # moto's account for who has no credentials: where the stack is
 

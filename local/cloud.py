@@ -20,6 +20,7 @@ from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
 from local import directory_data as _directory_data  # noqa: F401  registers its fakes
+from local import directory_sharing as _directory_sharing  # noqa: F401  registers its fakes
 from local import directory_trusts as _directory_trusts  # noqa: F401  registers its fakes
 from local import moto_patches, stack
 from local import rds as _rds  # noqa: F401  registers its fakes

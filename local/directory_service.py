@@ -36,6 +36,23 @@ class OnPremises:
     password: str = ""
 
 
+@dataclass
+class Share:
+    """A directory that is shared with another account: what both see of it.
+
+    Attributes:
+        owner: moto's directory.
+        shared_id: the directory's id in the other account.
+    """
+
+    owner: Any
+    account: str
+    shared_id: str
+    method: str
+    status: str
+    notes: str = ""
+
+
 class Directories:
     """The directories of a cloud, and their KDCs."""
 
@@ -46,6 +63,8 @@ class Directories:
         self._data: dict[str, DirectoryData] = {}
         self._forwarders: dict[str, dict[str, dict[str, list[str]]]] = {}
         self._trusting: set[tuple[str, str]] = set()
+        self.shares: list[Share] = []
+        self.organization = ""  # the account number of the management account of an organization that all are in
         self.on_premises: dict[str, OnPremises] = {}
 
     def all(self) -> list[Any]:

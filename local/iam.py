@@ -63,6 +63,7 @@ def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its 
 # "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
 RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "ds:CreateMicrosoftAD": _none,
+    "ds:AcceptSharedDirectory": _directory("SharedDirectoryId"),
     "ds:CreateConditionalForwarder": _directory("DirectoryId"),
     "ds-data:AddGroupMember": _directory("DirectoryId"),
     "ds-data:CreateGroup": _directory("DirectoryId"),
@@ -77,7 +78,9 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
     "ds:DescribeDirectoryDataAccess": _directory("DirectoryId"),
     "ds:EnableDirectoryDataAccess": _directory("DirectoryId"),
     "ds:ResetUserPassword": _directory("DirectoryId"),
+    "ds:DescribeSharedDirectories": _directory("OwnerDirectoryId"),
     "ds:DescribeTrusts": _none,
+    "ds:ShareDirectory": _directory("DirectoryId"),
     "ds:UpdateConditionalForwarder": _directory("DirectoryId"),
     "ds:VerifyTrust": _trust,
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
@@ -106,7 +109,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str]] = {
 }
 UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 
-# What AWS checks when it acts in the caller's name: {function: actions}; no call of ours shows them.
+# What AWS checks when it acts in the caller's name: {function, or role of another account: actions}; no call of ours
+# shows them.
 BEHIND_THE_CALLS = {
     "EnsureDirectory": {
         "ec2:AuthorizeSecurityGroupEgress",
@@ -116,6 +120,12 @@ BEHIND_THE_CALLS = {
         "ec2:CreateTags",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeVpcs",
+    },
+    # ShareDirectory ("Directory Service API permissions").
+    "aurora-kerberos-directory-account": {
+        "organizations:DescribeAccount",
+        "organizations:DescribeOrganization",
+        "organizations:ListAWSServiceAccessForOrganization",
     },
     "EnsureMembership": {"ds:AuthorizeApplication", "ds:DescribeDirectories", "ds:GetAuthorizedApplicationDetails"},
 }

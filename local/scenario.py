@@ -21,7 +21,7 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import rds, stack
+from local import directory_sharing, rds, stack
 from local.aws import HOME, Call
 from local.clock import BEGINNING
 from local.cloud import Cloud, Network, Takes
@@ -78,6 +78,7 @@ class Directory(Part):
     users: list[str] = Field(default_factory=list)
     groups: dict[str, list[str]] = Field(default_factory=dict, description="Group → members, users or other groups.")
     data_access: str = Field("Disabled", description="As AWS words it.")
+    shared: str = Field("", description="Status of a share with the stack's account, made by hand; as AWS words it.")
 
 
 class OnPremises(Part):
@@ -102,6 +103,7 @@ class AtStart(Part):
     clusters: list[Cluster] = Field(default_factory=list)
     directories: list[Directory] = Field(default_factory=list)
     on_premises: list[OnPremises] = Field(default_factory=list)
+    organization: str = Field("", description="Management account of an organization that all accounts are in.")
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
@@ -308,6 +310,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
 
 def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
+    cloud.directories.organization = start.organization
     for directory in start.directories:
         add_directory(cloud, directory)
     for domain in start.on_premises:
@@ -353,6 +356,9 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
         create_users(cloud, found.directory_id, directory.users)
         add_groups(cloud, found.directory_id, directory.groups)
     cloud.directories.data(found.directory_id).access = directory.data_access
+    if directory.shared:
+        share = directory_sharing.new_share(cloud, found, cloud.home, method="HANDSHAKE", status=directory.shared)
+        directory_sharing.show(cloud, share)
     found.stage, found.directory_type = directory.stage, directory.type
 
 
