@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from botocore.exceptions import ClientError
-from moto.ds.models import ds_backends
+from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -68,6 +68,15 @@ class Cluster(Part):
     membership: Membership | None = None
 
 
+class ExistingTrust(Part):
+    """A trust that is there at the start, with its conditional forwarder."""
+
+    domain: str
+    direction: str = Field("One-Way: Outgoing", description="As AWS words it.")
+    state: str = Field("Verified", description="As AWS words it.")
+    dns_ips: list[str] = Field(default_factory=list, description="When empty, there is no conditional forwarder.")
+
+
 class Directory(Part):
     """An AWS Managed Microsoft AD that is there at the start, with a real KDC behind it."""
 
@@ -78,6 +87,7 @@ class Directory(Part):
     users: list[str] = Field(default_factory=list)
     groups: dict[str, list[str]] = Field(default_factory=dict, description="Group → members, users or other groups.")
     data_access: str = Field("Disabled", description="As AWS words it.")
+    trusts: list[ExistingTrust] = Field(default_factory=list)
     shared: str = Field("", description="Status of a share with the stack's account, made by hand; as AWS words it.")
 
 
@@ -311,11 +321,11 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
 def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
     cloud.directories.organization = start.organization
-    for directory in start.directories:
-        add_directory(cloud, directory)
     for domain in start.on_premises:
         cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password)
         create_users(cloud, domain.domain, domain.users)
+    for directory in start.directories:
+        add_directory(cloud, directory)
     for cluster in start.clusters:
         add_cluster(cloud, cluster)
     for name, role in start.roles.items():
@@ -339,7 +349,7 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
     network = Network.default(cloud, directory.account)
     if directory.account != cloud.home:
         stack.deploy_directory_account(cloud, directory.account)
-    backend = ds_backends[directory.account][cloud.region]
+    backend = moto_ds.ds_backends[directory.account][cloud.region]
     made = backend.create_microsoft_ad(
         region=cloud.region,
         name=directory.dns_name,
@@ -355,11 +365,26 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
         cloud.directories.activate(found)
         create_users(cloud, found.directory_id, directory.users)
         add_groups(cloud, found.directory_id, directory.groups)
+        for trust in directory.trusts:
+            add_trust(cloud, found, trust)
     cloud.directories.data(found.directory_id).access = directory.data_access
     if directory.shared:
         share = directory_sharing.new_share(cloud, found, cloud.home, method="HANDSHAKE", status=directory.shared)
         directory_sharing.show(cloud, share)
     found.stage, found.directory_type = directory.stage, directory.type
+
+
+def add_trust(cloud: Cloud, directory: Any, trust: ExistingTrust) -> None:
+    """A trust that was made long ago; when it is verified, the KDCs know it as well."""
+    other = cloud.directories.on_premises.get(trust.domain)
+    password = other.password if other else MASTER_PASSWORD
+    made = moto_ds.Trust(directory.directory_id, trust.domain, password, trust.direction, "Forest", trust.dns_ips, None)
+    made.trust_state = trust.state
+    directory.trusts.append(made)
+    if trust.dns_ips:
+        cloud.directories.forwarders(directory.directory_id)[trust.domain] = {"DnsIpAddrs": trust.dns_ips}
+    if other and trust.state == "Verified":
+        cloud.directories.let_trust(directory, trust.domain, password)
 
 
 def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
