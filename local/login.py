@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in ("krb5.conf", "keytab", "ccache")}
-        files["krb5.conf"].write_text(CONF.format(realm=realm))
+        files["krb5.conf"].write_text(CONF.format(realm=realm_of(cloud, described) or realm))
         if not kdc.has_principal(name):
             return Login(cluster, principal, ok=False, error=f"{principal} is not a user of the directory.")
         kdc.keytab(files["keytab"], name)
@@ -90,3 +91,9 @@ def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
         authenticated, shown, encrypted = session.fetchone() or (False, "", False)
     connection.close()
     return Login(cluster, shown, ok=True, gss_authenticated=authenticated, encrypted=encrypted)
+
+
+def realm_of(cloud: Cloud, cluster: Mapping[str, Any]) -> str:
+    """The realm that a cluster has joined; empty when it has joined none."""
+    domains = [each["Domain"] for each in cluster.get("DomainMemberships", [])]
+    return cloud.directories.realm(domains[0]).realm if domains else ""

@@ -103,6 +103,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         "warnings": [
             *availability.warnings(region(), planned["engine_version"]),
             *([] if listed else ["No principals are listed: nobody will be able to log in."]),
+            *unknown_realms([*principals, *checked], realm, settings.trusts),
         ],
     }
     return Ready({"superseded": "", "plan": plan})
@@ -344,6 +345,20 @@ def wanted_directory(settings: Settings) -> dict[str, Any]:
         "admin_secret": f"{settings.secret_prefix}/{dns_name.lower()}/admin",
         "role": settings.directory_account_role,
     }
+
+
+def unknown_realms(principals: list[Principal], realm: str, trusts: list[Trust]) -> list[str]:
+    """A warning for each principal of a realm that is neither the directory's nor that of a trusted domain.
+
+    A forest trust reaches the domains below the trusted one as well.
+    """
+    trusted = [trust.domain.upper() for trust in trusts]
+    return [
+        f"The realm of {principal.written(realm)} is neither {realm} nor that of a configured trust: no login."
+        for principal in principals
+        if (own := (principal.realm or realm).upper()) != realm
+        and not any(own == domain or own.endswith(f".{domain}") for domain in trusted)
+    ]
 
 
 def wanted_trust(trust: Trust, settings: Settings) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def result(request: pytest.FixtureRequest) -> Result:
     done = scenario.rehearse(scenario.read(request.param))
     rehearsed.add(request.param)
     for call in done.calls:
-        needed[call.function].update(call.needs)
+        needed[call.role or call.function].update(call.needs)
     return done
 
 
@@ -86,10 +86,19 @@ def test_no_policy_allows_what_no_scenario_needed() -> None:
     """The other direction, that everything called is allowed, holds by itself: the local cloud refuses the rest."""
     if rehearsed != set(FILES):
         pytest.skip("only some scenarios have been run, so what they need says nothing of all policies")
-    allowed: dict[str, set[str]] = {}
-    for name, properties in stack.functions().items():
-        statements = [statement for policy in properties.get("Policies", []) for statement in policy["Statement"]]
-        actions = {action for statement in statements for action in iam.listed(statement["Action"])}
-        allowed[name] = actions - iam.BEHIND_THE_CALLS.get(name, set())
-    needed_of_policies = {name: needed[name] - iam.UNAUTHORIZED for name in allowed}
-    assert allowed == needed_of_policies
+    policies = {
+        name: [policy["Statement"] for policy in properties.get("Policies", [])]
+        for name, properties in stack.functions().items()
+    }
+    policies[stack.DIRECTORY_ACCOUNT_ROLE] = [
+        policy["PolicyDocument"]["Statement"]
+        for policy in stack.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
+    ]
+    allowed = {
+        name: {action for statements in found for each in statements for action in iam.listed(each["Action"])}
+        for name, found in policies.items()
+    }
+    for name, actions in iam.BEHIND_THE_CALLS.items():
+        assert actions <= allowed[name]
+        allowed[name] -= actions - needed[name]
+    assert allowed == {name: needed[name] - iam.UNAUTHORIZED for name in allowed}

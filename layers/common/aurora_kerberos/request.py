@@ -181,7 +181,11 @@ class Trust(BaseModel):
         list[IPvAnyAddress], Field(min_length=1, max_length=4, description="The domain's DNS servers, by address.")
     ]
     password_secret: Annotated[
-        str, Field(description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said.")
+        str,
+        Field(
+            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said. Another "
+            "one must begin with the prefix and end with `/trust` as well."
+        ),
     ] = ""
 
 
