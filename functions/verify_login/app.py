@@ -38,14 +38,6 @@ REMEDIES = {
 }
 
 
-class Directory(TypedDict):
-    """The outputs of `ensure_directory`, as far as a Kerberos client needs them."""
-
-    realm: str
-    dns_name: str
-    dns_ips: list[str]
-
-
 class Check(TypedDict):
     """The plan's `check`: who logs in, and the secret with `password` or base64 `keytab`; an empty one means nobody."""
 
@@ -54,10 +46,10 @@ class Check(TypedDict):
 
 
 class Arguments(TypedDict):
-    """`cluster` and `check` of the plan, and the `directory`."""
+    """`cluster` that has joined; `krb5_conf` as it has been published for clients; `check` of the plan."""
 
     cluster: Cluster
-    directory: Directory
+    krb5_conf: str
     check: Check
 
 
@@ -69,7 +61,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         return Ready({"verified": False, "reason": "No login was tried: the stack's parameter CheckSecret is empty."})
     credentials = read_credentials(check["secret"])
     try:
-        proof = login(arguments["cluster"], arguments["directory"], check["principal"], credentials)
+        proof = login(arguments["cluster"], arguments["krb5_conf"], check["principal"], credentials)
     except (psycopg2.OperationalError, TicketRefused) as error:
         said = " ".join(str(error).split())
         hints = [remedy for text, remedy in REMEDIES.items() if text.lower() in said.lower()]
@@ -96,10 +88,10 @@ def read_credentials(name: str) -> str | bytes:
     raise SecretUnusable(f"The secret {name} has no 'keytab' and no 'password'.", remedy)
 
 
-def login(cluster: Cluster, directory: Directory, principal: str, credentials: str | bytes) -> dict[str, Any]:
+def login(cluster: Cluster, krb5_conf: str, principal: str, credentials: str | bytes) -> dict[str, Any]:
     """Log in with a ticket of one's own, and forget it; the row of `pg_stat_gssapi`."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "krb5.conf").write_text(krb5_conf(directory))
+        (Path(folder) / "krb5.conf").write_text(krb5_conf)
         before = dict(os.environ)
         os.environ.update(kerberos_environment(Path(folder), before))
         try:
@@ -128,29 +120,3 @@ def kerberos_environment(folder: Path, environment: Mapping[str, str]) -> dict[s
         "KRB5_CLIENT_KTNAME": f"FILE:{folder / 'keytab'}",
         "KRB5CCNAME": f"FILE:{folder / 'ccache'}",
     }
-
-
-def krb5_conf(directory: Directory) -> str:
-    """A krb5.conf that needs no DNS: the domain controllers by address, Aurora's endpoints in the realm (step 8)."""
-    realm = directory["realm"]
-    kdcs = "\n".join(f"    kdc = {address}" for address in directory["dns_ips"])
-    return f"""\
-[libdefaults]
-  default_realm = {realm}
-  dns_lookup_kdc = false
-  dns_lookup_realm = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-
-[realms]
-  {realm} = {{
-{kdcs}
-  }}
-
-[domain_realm]
-  .{directory["dns_name"]} = {realm}
-  {directory["dns_name"]} = {realm}
-  .rds.amazonaws.com = {realm}
-  .rds.amazonaws.com.cn = {realm}
-"""
