@@ -15,7 +15,7 @@ from local.cloud import temporary_folder
 from local.postgres import Postgres
 from tests.kerberos.conftest import CLIENT, HOST, REALM, login, refusal
 
-pytestmark = pytest.mark.active_directory
+pytestmark = [pytest.mark.active_directory, pytest.mark.xdist_group("active_directory")]
 
 ONPREM = "ONPREM.EXAMPLE.COM"
 ONPREM_HOST = "legacy.onprem.example.com"  # another name of the same server, as a service of the other forest

@@ -15,6 +15,8 @@ from local.cloud import temporary_folder
 from local.kdc import Kdc
 from local.postgres import Postgres
 
+pytestmark = pytest.mark.xdist_group("tickets")
+
 HOST = "orders.cluster-abc123.eu-central-1.rds.amazonaws.com"
 REALM = "CORP.EXAMPLE.COM"
 ALICE = f"alice@{REALM}"

@@ -18,6 +18,8 @@ from local.cloud import Cloud
 from local.scenario import AtStart, Cluster, Directory, Membership, Role
 from tests.unit.conftest import ROLE, Step, StepFailed
 
+pytestmark = pytest.mark.xdist_group("new_clusters")
+
 EVENTS = Path(__file__).parents[1] / "events"
 LEFT_OUT: Any = object()
 LARGE = {"DBInstanceClass": "db.r6g.large"}
