@@ -86,9 +86,13 @@ def table(model: type[BaseModel], required: str = "must be there") -> str:
     """The fields of a model; `required` is said of those that have no default."""
     lines = ["| field | is | when left out | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        lines.append(
-            f"| `{field.alias or name}` | {worded(field.annotation)} | {default(field, required)} | {field.description or ''} |"
+        cells = (
+            f"`{field.alias or name}`",
+            worded(field.annotation),
+            default(field, required),
+            field.description or "",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
