@@ -102,7 +102,9 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcPeeringConnections",
         "ec2:DescribeVpcs",
+        "rds:DescribeDBEngineVersions",
         "rds:DescribeEvents",
+        "rds:DescribeOrderableDBInstanceOptions",
     }
     for name, properties in stack.functions().items():
         for policy in properties.get("Policies", []):
