@@ -42,6 +42,7 @@ def begin(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     with database_errors():
         opened = psycopg2.connect(
             host="127.0.0.1",
+            hostaddr="127.0.0.1",  # whatever the function itself reaches
             port=cloud.databases.server(cluster.resource_id).port,
             dbname=parameters.get("database", "postgres"),
             user=login["username"],

@@ -447,6 +447,18 @@ def test_a_route_to_a_prefix_list_is_one_to_its_cidrs(make: Make) -> None:
     assert "10.1.0.0/16 goes to tgw-" in situation.refused("NetworkBlocked")
 
 
+def test_the_prefix_list_of_a_gateway_endpoint_is_not_asked_for(make: Make) -> None:
+    situation = make()
+    situation.peer("provisioning")
+    ec2 = situation.cloud.client("ec2")
+    (entry,) = network.other_side(ec2, "list:10.1.0.0/16")["PrefixListIds"]
+    (table,) = [t for t in ec2.describe_route_tables()["RouteTables"] if t["VpcId"] == situation.cloud.vpc]
+    backend = ec2_backends[HOME][situation.cloud.region]
+    made = backend.create_route(table["RouteTableId"], None, destination_prefix_list_id=entry["PrefixListId"])
+    made.vpc_endpoint_id = "vpce-0123456789abcdef0"
+    assert "is provisioning" in situation.look()["reason"]
+
+
 @pytest.mark.parametrize("cidrs", [["172.31.0.0/16"], ["10.1.0.0/16", "172.31.240.0/20"]])
 def test_vpcs_that_share_addresses_are_refused_by_both_names(make: Make, cidrs: list[str]) -> None:
     situation = make([Vpc(name="identity", cidrs=cidrs)])
@@ -501,6 +513,16 @@ def test_a_network_acl_that_is_not_in_the_way_is_no_obstacle(make: Make) -> None
     for acl in NOT_IN_THE_WAY:
         with situation.furnished("identity", acl=acl):
             assert "is provisioning" in situation.look()["reason"], acl
+
+
+def test_answers_come_back_to_more_ports_of_lambda_s_than_of_linux_s(make: Make) -> None:
+    situation = make()
+    situation.peer("provisioning")
+    with situation.furnished("default", acl=[deny("in", "2000")]):
+        assert not situation.look()["ready"]
+        text = situation.refused("NetworkBlocked", login=True)
+    assert "of this stack's functions denies what goes in from directory d-" in text
+    assert "TCP 1024-65535 (rule 90)" in text
 
 
 def test_within_a_vpc_acls_stand_between_subnets_and_not_within_one(make: Make) -> None:

@@ -173,6 +173,8 @@ def test_an_unreachable_database_refuses_connections(cloud: Cloud) -> None:
             "database": "postgres",
             "security_groups": ["sg-1"],
             "master_secret": cluster["MasterUserSecret"]["SecretArn"],
+            "http_endpoint": False,
+            "secondary": False,
         },
         "principals": [],
     }

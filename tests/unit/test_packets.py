@@ -79,6 +79,11 @@ def test_routes_that_decide_are_those_that_some_address_takes(found: list[IPv4Ne
     assert taken <= set(deciding(routes, network))
 
 
+def test_each_host_bears_all_of_its_groups() -> None:
+    rule = Rule("tcp", 88, 88, (), frozenset({"sg-1"}))
+    assert covered([rule], Ports("tcp", 88, 88), IPv4Network("10.0.0.0/24"), ["sg-2", "sg-1"])
+
+
 def test_a_group_of_nobody_covers_nothing() -> None:
     rule = Rule("tcp", 88, 88, (), frozenset({"sg-1"}))
     assert covered([rule], Ports("tcp", 88, 88), IPv4Network("10.0.0.0/24"), ["sg-1"])
