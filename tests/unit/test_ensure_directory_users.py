@@ -296,6 +296,25 @@ def test_two_executions_at_once_make_one_user(cloud: Cloud, step: Step, monkeypa
     assert passwords.MARK not in tags_of(cloud, "dave")
 
 
+def test_nor_does_one_take_the_other_s_user_for_somebody_else_s(
+    cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one makes the user and marks the secret just before this one's call."""
+    create_user, calls = fakes["ds-data", "CreateUser"], []
+
+    def other_first(running: Cloud, parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        calls.append(parameters)
+        if len(calls) == 1:
+            made = create_user(running, {**parameters, "ClientToken": "the-other-s"}) or {}
+            tag = {"Key": passwords.MARK, "Value": made["SID"]}
+            cloud.client("secretsmanager").tag_resource(SecretId=SECRET.format("dave"), Tags=[tag])
+        return create_user(running, parameters)
+
+    monkeypatch.setitem(fakes, ("ds-data", "CreateUser"), other_first)
+    run(cloud, step, users=[user("dave")])
+    assert data(cloud).true["dave"].enabled
+
+
 def test_passwords_never_hold_the_user_s_name() -> None:
     for name in ("abc", "dave"):
         assert not [made for made in (passwords.new_password(name) for _ in range(500)) if name in made.lower()]
@@ -382,6 +401,17 @@ def test_interrupted_after_any_call_the_next_run_finishes(
 ) -> None:
     answer_lost(call)
     interrupted_run(cloud, step, PARTS)
+
+
+def test_a_password_set_by_an_administrator_meanwhile_stays(cloud: Cloud, step: Step) -> None:
+    """Interrupted between setting the first password and taking the mark off."""
+    cloud.faults = Faults([Fault(call="secretsmanager:UntagResource", error="InternalServiceError", status=500)])
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        run(cloud, step, users=[user("dave")])
+    cloud.run()
+    cloud.calls.clear()
+    run(cloud, step, users=[user("dave")])
+    assert changed(cloud) == ["secretsmanager:UntagResource"]
 
 
 def test_an_attempt_of_long_ago_is_not_known_any_more_and_nothing_is_done_to_the_user(
