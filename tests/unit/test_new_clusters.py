@@ -145,6 +145,7 @@ def test_the_plan_of_a_new_cluster_shows_the_calls_to_be_made(cloud: Cloud, step
         "port": 5433,
         "database": "postgres",
         "vpc_id": cloud.vpc,
+        "subnet_ids": cloud.subnets,
         "subnet_group": "databases",
         "security_groups": [cloud.named["sales-database"]],
         "master_secret": "",
