@@ -9,7 +9,9 @@ demo: setup                      ## From the tag to the login, in seconds; write
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
 
 test: setup active-directory     ## All tests
-	@$(VENV)/pytest -n auto --dist loadfile
+	@rm -rf .local/needs
+	@$(VENV)/pytest -n auto --dist loadgroup
+	@$(VENV)/pytest -q tests/policies
 
 lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
 	@$(VENV)/ruff format --check .

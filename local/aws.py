@@ -24,7 +24,7 @@ from local.faults import AwsError
 from local.moto_patches import current
 
 Parameters = Mapping[str, Any]
-READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch")
+READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify", "Assume")
 
 HOME = "123456789012"  # moto's account for who has no credentials: where the stack is
 
@@ -152,6 +152,7 @@ def _before_call(
             return SimpleNamespace(status_code=error.status), {
                 "Error": {"Code": error.code, "Message": error.message},
                 "ResponseMetadata": metadata(error.status),
+                **error.details,
             }
     if answer is None:
         return None

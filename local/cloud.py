@@ -19,6 +19,9 @@ from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
 from local import data_api as _data_api  # noqa: F401  registers its fakes
+from local import directory_data as _directory_data  # noqa: F401  registers its fakes
+from local import directory_sharing as _directory_sharing  # noqa: F401  registers its fakes
+from local import directory_trusts as _directory_trusts  # noqa: F401  registers its fakes
 from local import moto_patches, stack
 from local import new_clusters as _new_clusters  # noqa: F401  registers its fakes
 from local import parameter_groups as _parameter_groups  # noqa: F401  registers its fakes

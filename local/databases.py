@@ -42,15 +42,18 @@ class Databases:
         self.start()
         return self._servers[cluster]
 
-    def join(self, cluster: str, endpoints: list[str], kdc: Kdc) -> None:
-        """What AWS does on a domain join: a service principal for each endpoint, its key on the server."""
+    def join(self, cluster: str, endpoints: list[str], kdc: Kdc, krb5_conf: str = "") -> None:
+        """What AWS does on a domain join: a service principal for each endpoint, its key on the server.
+
+        `krb5_conf` tells the server where KDCs are; only the directory's own, when not said.
+        """
         services = [f"postgres/{endpoint}" for endpoint in endpoints]
         for service in services:
             if not kdc.has_principal(service):
                 kdc.add_principal(service)
         keytab = self.folder / f"{cluster}.keytab"
         kdc.keytab(keytab, *services)
-        self.server(cluster).join(keytab.read_bytes(), kdc.client_conf())
+        self.server(cluster).join(keytab.read_bytes(), krb5_conf or kdc.client_conf())
 
     def preload(self, cluster: str, group_mapping: bool) -> None:
         """Whether a cluster's server loads pg_ad_mapping when it starts the next time."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moto.ds.models import ds_backends
 
 from local.aws import Parameters, aftermath, fake
+from local.directory_entries import DirectoryData
 from local.faults import AwsError
 from local.kdc import Kdc, section
 from local.network import Hosts, furnish_directory, reaches
@@ -19,6 +21,38 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 CREATING = 60  # virtual seconds in the stage Requested
+SHARED = "SharedMicrosoftAD"
+
+
+@dataclass
+class OnPremises:
+    """An on-premises domain: its KDC, and what its administrator has entered for the trust.
+
+    Attributes:
+        password: of the trust; empty until he has made his side of it.
+    """
+
+    domain: str
+    kdc: Kdc
+    dns_ips: list[str]
+    password: str = ""
+
+
+@dataclass
+class Share:
+    """A directory that is shared with another account: what both see of it.
+
+    Attributes:
+        owner: moto's directory.
+        shared_id: the directory's id in the other account.
+    """
+
+    owner: Any
+    account: str
+    shared_id: str
+    method: str
+    status: str
+    notes: str = ""
 
 
 class Directories:
@@ -28,25 +62,70 @@ class Directories:
         self._cloud = cloud
         self._folder = folder
         self._kdcs: dict[str, Kdc] = {}
+        self._data: dict[str, DirectoryData] = {}
+        self._forwarders: dict[str, dict[str, dict[str, list[str]]]] = {}
+        self._trusting: set[tuple[str, str]] = set()
+        self.shares: list[Share] = []
+        self.organization = ""  # the account number of the management account of an organization that all are in
+        self.on_premises: dict[str, OnPremises] = {}
 
     def all(self) -> list[Any]:
-        """moto's directories, of all accounts."""
-        accounts = list(ds_backends.values())
-        return [found for account in accounts for found in account[self._cloud.region].directories.values()]
+        """moto's directories, of all accounts; what is shared comes after what is owned."""
+        found = [each for account in list(ds_backends) for each in self.of_account(account)]
+        return sorted(found, key=lambda each: each.directory_type == SHARED)
+
+    def of_account(self, account: str) -> list[Any]:
+        """moto's directories of one account."""
+        return list(ds_backends[account][self._cloud.region].directories.values())
 
     def find(self, name: str) -> Any:
         """moto's directory by id or DNS name, or None."""
         return next((found for found in self.all() if name in (found.directory_id, found.name)), None)
 
+    def forwarders(self, directory_id: str) -> dict[str, dict[str, list[str]]]:
+        """The conditional forwarders of a directory: domain → addresses, as DescribeConditionalForwarders has them."""
+        return self._forwarders.setdefault(directory_id, {})
+
+    def data(self, directory_id: str) -> DirectoryData:
+        """The users and groups of a directory."""
+        if directory_id not in self._data:
+            self._data[directory_id] = DirectoryData(directory_id)
+        return self._data[directory_id]
+
+    def add_user(self, name: str, user: str, password: str | None = None) -> None:
+        """A user that was made long ago, in a directory or an on-premises domain; enabled, a principal of its KDC."""
+        self.realm(name).add_principal(user, password)
+        if name not in self.on_premises:
+            data = self.data(self.find(name).directory_id)
+            data.add("USER", user)
+            data.show(user)
+
+    def add_on_premises(self, domain: str, dns_ips: list[str], password: str) -> OnPremises:
+        """A domain of nobody's account, with its KDC; `password` of the trust, empty when its side is not made."""
+        kdc = Kdc(domain.upper(), self._folder / domain)
+        kdc.start()
+        self._kdcs[domain] = kdc
+        self.on_premises[domain] = OnPremises(domain, kdc, dns_ips, password)
+        return self.on_premises[domain]
+
+    def let_trust(self, directory: Any, domain: str, password: str) -> None:
+        """The two KDCs get the same cross-realm keys, once."""
+        if (directory.directory_id, domain) not in self._trusting:
+            self._trusting.add((directory.directory_id, domain))
+            self.realm(directory.directory_id).trust(self.on_premises[domain].kdc, password)
+
     def activate(self, directory: Any) -> None:
         """The domain controllers are there."""
         directory.stage = "Active"
         directory.dns_ip_addrs = directory.subnet_ips
-        self.realm(directory.directory_id).add_principal("admin", directory.password)
+        self.add_user(directory.directory_id, "admin", directory.password)
 
     def realm(self, name: str) -> Kdc:
-        """The directory's KDC, started when first needed."""
+        """The KDC of a directory, be it a shared one, or of an on-premises domain; started when first needed."""
+        if name in self.on_premises:
+            return self.on_premises[name].kdc
         directory = self.find(name)
+        directory = getattr(directory, "owner", directory)
         if directory is None:
             raise LookupError(f"The local cloud has no directory {name}.")
         if directory.directory_id not in self._kdcs:
@@ -71,6 +150,20 @@ class Directories:
         """End all KDCs."""
         for kdc in self._kdcs.values():
             kdc.stop()
+
+
+def microsoft_ad(cloud: Cloud, directory_id: str, unknown: str = "EntityDoesNotExistException") -> Any:
+    """A directory that belongs to the account of the call and can have trusts, shares and users.
+
+    Raises:
+        AwsError: there is none (with the code `unknown`), or it is of another type.
+    """
+    found = [each for each in cloud.directories.of_account(cloud.account) if each.directory_id == directory_id]
+    if not found:
+        raise AwsError(unknown, f"Directory {directory_id} does not exist.")
+    if found[0].directory_type != "MicrosoftAD":
+        raise AwsError("UnsupportedOperationException", "The operation is not supported for this directory type.")
+    return found[0]
 
 
 @fake("ds", "CreateMicrosoftAD")

@@ -6,11 +6,12 @@ import inspect
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, IPvAnyAddress
 from pydantic.fields import FieldInfo
 
+from aurora_kerberos import request
 from local import graph, stack, steps
 from local.scenario import Scenario
 
@@ -34,11 +35,31 @@ This page is made from `local/scenario.py` by `make docs`.
 """
 
 
+SETTINGS = """\
+# What people write
+
+Three things say what shall be: the input of an execution, the list of who may log in, and the settings. All are JSON,
+and whatever does not have the form described here is refused with the name of what is wrong.
+
+- **The input** of an execution is a [request](#request). The least is `{"cluster": "orders"}`.
+- **Who may log in** to a cluster is a list of [principals](#principal) and [groups](#principalgroup); a bare name
+  stands for a principal without further roles: `["alice", {"name": "bob", "roles": ["app_read"]}, {"group": "dba"}]`.
+  The list is taken from the input, else from the SSM parameter that the cluster's tag `kerberos-principals` names, else
+  from `<ParameterPrefix>/principals/<cluster>`, else from the stack's parameter `DefaultPrincipals`.
+- **The settings** are the stack's parameters; what does not fit one stands in the SSM parameter
+  `<ParameterPrefix>/settings`, an object of the fields under [settings](#settings). Where both say something, the
+  object wins.
+
+This page is made from `layers/common/aurora_kerberos/request.py` by `make docs`.
+"""
+
+
 def documents() -> dict[Path, str]:
     """Every made document with its content."""
     return {
         DOCS / "cluster.svg": graph.svg(stack.definition()),
         DOCS / "scenarios.md": scenarios(),
+        DOCS / "settings.md": settings(),
         DOCS / "steps.md": steps.document(),
     }
 
@@ -52,13 +73,26 @@ def scenarios() -> str:
     return "\n".join(described)
 
 
-def table(model: type[BaseModel]) -> str:
-    """The fields of a model."""
+def settings() -> str:
+    """The input, the principals and the settings: every model once."""
+    described = [SETTINGS]
+    for model in models(request.Settings, models(request.Request, [])):
+        stack_has = "as the stack has it" if model is request.Settings else "must be there"
+        described.append(f"## {model.__name__}\n\n{inspect.getdoc(model)}\n\n{table(model, stack_has)}")
+    return "\n".join(described)
+
+
+def table(model: type[BaseModel], required: str = "must be there") -> str:
+    """The fields of a model; `required` is said of those that have no default."""
     lines = ["| field | is | when left out | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        lines.append(
-            f"| `{field.alias or name}` | {worded(field.annotation)} | {default(field)} | {field.description or ''} |"
+        cells = (
+            f"`{field.alias or name}`",
+            worded(field.annotation),
+            default(field, required),
+            field.description or "",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +117,8 @@ def parts(annotation: Any) -> Iterator[type[BaseModel]]:
 def worded(annotation: Any) -> str:
     """A type annotation in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return worded(arguments[0])
     if origin is list:
         return f"list of {worded(arguments[0])}"
     if origin is dict:
@@ -91,14 +127,21 @@ def worded(annotation: Any) -> str:
         return " or ".join(f"`{argument}`" for argument in arguments)
     if origin in {Union, types.UnionType}:
         return " or ".join(worded(argument) for argument in arguments)
-    words = {str: "text", int: "number", bool: "true or false", type(None): "nothing", Any: "anything"}
+    words = {
+        str: "text",
+        int: "number",
+        bool: "true or false",
+        type(None): "nothing",
+        Any: "anything",
+        IPvAnyAddress: "address",
+    }
     return words.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
 
 
-def default(field: FieldInfo) -> str:
+def default(field: FieldInfo, required: str) -> str:
     """What a field is when it is left out."""
     if field.is_required():
-        return "must be there"
+        return required
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel) or value in ("", None, [], {}):
         return ""

@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AwsError(Exception):
-    """An error answer of AWS, with its own code and HTTP status."""
+    """An error answer of AWS, with its own code and HTTP status; `details` are the further fields of its shape."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, status: int = 400, **details: str) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message, self.status = code, message, status
+        self.code, self.message, self.status, self.details = code, message, status, details
 
 
 class Fault(BaseModel):
@@ -24,6 +24,7 @@ class Fault(BaseModel):
     error: str = Field(description="AWS's error code.")
     message: str = "This was asked for by the scenario."
     status: int = Field(400, description="HTTP status.")
+    reason: str = Field("", description="The field `Reason` of an error of `ds-data`.")
     times: int = Field(1, description="How many calls get the error.")
     after: int = Field(0, description="How many calls go well before.")
 
@@ -46,4 +47,5 @@ class Faults:
                     fault.after -= 1
                     return
                 fault.times -= 1
-                raise AwsError(fault.error, fault.message, fault.status)
+                details = {"Reason": fault.reason} if fault.reason else {}
+                raise AwsError(fault.error, fault.message, fault.status, **details)

@@ -51,6 +51,7 @@ class Functions:
         self._cloud = cloud
         self._deployed: dict[str, tuple[str, Path, bool]] = {}
         self._log = io.StringIO()
+        self._last = ""
         aurora_kerberos.aws.client.cache_clear()
         aurora_kerberos.aws.session.cache_clear()
         for handler in aurora_kerberos.step.logger.handlers:
@@ -93,6 +94,7 @@ class Functions:
             os.environ.update(described["Environment"]["Variables"])
             os.environ.update(added, AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
             calling.function = logical_id
+            self._forget_assumed_roles(logical_id)
             try:
                 handler = _handlers.get(logical_id) or _handlers.setdefault(logical_id, load(folder))
                 calling.execution = str(event.get("execution", "")).rpartition(":")[2]
@@ -104,6 +106,13 @@ class Functions:
                 calling.function = calling.execution = ""
                 os.environ.clear()
                 os.environ.update(before)
+
+    def _forget_assumed_roles(self, logical_id: str) -> None:
+        """In AWS each function is a process of its own: what one has assumed, another has to assume for itself."""
+        if logical_id != self._last and aurora_kerberos.aws.session.cache_info().currsize > 1:
+            aurora_kerberos.aws.client.cache_clear()
+            aurora_kerberos.aws.session.cache_clear()
+        self._last = logical_id
 
 
 def load(folder: Path) -> Callable[[Any, object], Any]:

@@ -77,6 +77,21 @@ def _cluster_of_data_api(cloud: Cloud, parameters: Parameters) -> str:  # noqa: 
     return str(parameters["resourceArn"])
 
 
+def _directory(name: str) -> Callable[[Cloud, Parameters], str]:
+    return lambda cloud, parameters: cloud.arn("ds", f"directory/{parameters[name]}")
+
+
+def _trust(cloud: Cloud, parameters: Parameters) -> str:
+    """A trust's resource is its directory."""
+    owners = [
+        directory.directory_id
+        for directory in cloud.directories.of_account(cloud.account)
+        for trust in directory.trusts
+        if trust.trust_id == parameters["TrustId"]
+    ]
+    return cloud.arn("ds", f"directory/{(owners or ['*'])[0]}")
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
@@ -84,7 +99,26 @@ def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its 
 # "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
 RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ds:CreateMicrosoftAD": _none,
+    "ds:AcceptSharedDirectory": _directory("SharedDirectoryId"),
+    "ds:CreateConditionalForwarder": _directory("DirectoryId"),
+    "ds-data:AddGroupMember": _directory("DirectoryId"),
+    "ds-data:CreateGroup": _directory("DirectoryId"),
+    "ds-data:CreateUser": _directory("DirectoryId"),
+    "ds-data:DescribeGroup": _directory("DirectoryId"),
+    "ds-data:DescribeUser": _directory("DirectoryId"),
+    "ds-data:ListGroupMembers": _directory("DirectoryId"),
+    "ds-data:UpdateUser": _directory("DirectoryId"),
+    "ds:CreateTrust": _directory("DirectoryId"),
+    "ds:DescribeConditionalForwarders": _directory("DirectoryId"),
     "ds:DescribeDirectories": _none,
+    "ds:DescribeDirectoryDataAccess": _directory("DirectoryId"),
+    "ds:EnableDirectoryDataAccess": _directory("DirectoryId"),
+    "ds:ResetUserPassword": _directory("DirectoryId"),
+    "ds:DescribeSharedDirectories": _directory("OwnerDirectoryId"),
+    "ds:DescribeTrusts": _none,
+    "ds:ShareDirectory": _directory("DirectoryId"),
+    "ds:UpdateConditionalForwarder": _directory("DirectoryId"),
+    "ds:VerifyTrust": _trust,
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
     "ec2:AcceptVpcPeeringConnection": _accepted_peering,
     "ec2:AuthorizeSecurityGroupEgress": _ec2("security-group", "GroupId"),
@@ -108,6 +142,7 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "rds:CreateDBInstance": lambda cloud, p: [
         cloud.arn("rds", f"db:{p['DBInstanceIdentifier']}"),
         cloud.arn("rds", f"cluster:{p['DBClusterIdentifier']}"),
+        cloud.arn("rds", f"pg:{p.get('DBParameterGroupName', 'default.aurora-postgresql16')}"),
     ],
     "rds:DescribeDBClusterParameterGroups": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:DescribeDBClusterParameters": _rds("cluster-pg", "DBClusterParameterGroupName"),
@@ -118,7 +153,6 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "rds:ModifyDBClusterParameterGroup": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:RestoreDBClusterFromSnapshot": _new_cluster,
     "rds:RestoreDBClusterToPointInTime": _new_cluster,
-    "secretsmanager:DescribeSecret": _secret,
     "rds-data:BeginTransaction": _cluster_of_data_api,
     "rds-data:CommitTransaction": _cluster_of_data_api,
     "rds-data:ExecuteStatement": _cluster_of_data_api,
@@ -130,7 +164,10 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "rds:RebootDBInstance": _rds("db", "DBInstanceIdentifier"),
     "rds:RemoveTagsFromResource": _rds("cluster", "ResourceName"),
     "secretsmanager:CreateSecret": _secret,
+    "secretsmanager:DescribeSecret": _secret,
     "secretsmanager:GetSecretValue": _secret,
+    "secretsmanager:TagResource": _secret,
+    "secretsmanager:UntagResource": _secret,
     "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
     "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "rds:DescribeDBSubnetGroups": _rds("subgrp", "DBSubnetGroupName"),
@@ -141,7 +178,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
 }
 UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 
-# What AWS checks when it acts in the caller's name: {function: actions}; no call of ours shows them.
+# What AWS checks when it acts in the caller's name: {function, or role of another account: actions}; no call of ours
+# shows them.
 BEHIND_THE_CALLS = {
     "EnsureDirectory": {
         "ec2:AuthorizeSecurityGroupEgress",
@@ -151,6 +189,12 @@ BEHIND_THE_CALLS = {
         "ec2:CreateTags",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeVpcs",
+    },
+    # ShareDirectory ("Directory Service API permissions").
+    "aurora-kerberos-directory-account": {
+        "organizations:DescribeAccount",
+        "organizations:DescribeOrganization",
+        "organizations:ListAWSServiceAccessForOrganization",
     },
     "EnsureMembership": {
         "ds:AuthorizeApplication",
@@ -164,6 +208,7 @@ BEHIND_THE_CALLS = {
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
     "rds:CreateDBCluster": ("Tags", "rds:AddTagsToResource"),
+    "rds:CreateDBInstance": ("Tags", "rds:AddTagsToResource"),
     "rds:RestoreDBClusterFromSnapshot": ("Tags", "rds:AddTagsToResource"),
     "rds:RestoreDBClusterToPointInTime": ("Tags", "rds:AddTagsToResource"),
     "iam:CreateRole": ("Tags", "iam:TagRole"),
@@ -186,9 +231,9 @@ def authorize(cloud: Cloud, call: Call) -> None:
         if action not in UNAUTHORIZED and not allows(policies, action, resource, context):
             code = "AccessDenied" if call.service in {"iam", "rds", "sns", "sts"} else "AccessDeniedException"
             code = "UnauthorizedOperation" if call.service == "ec2" else code
-            raise AwsError(
-                code, f"User: {who} is not authorized to perform: {action} on resource: {resource}", status=403
-            )
+            details = {"Reason": "IAM_AUTH"} if call.service == "ds-data" else {}
+            message = f"User: {who} is not authorized to perform: {action} on resource: {resource}"
+            raise AwsError(code, message, status=403, **details)
 
 
 def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[str, ...]:
@@ -205,6 +250,8 @@ def required(
     context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
     for resource in resources:
         yield call, resource, context
+    if service == "ds-data":
+        yield "ds:AccessDSData", resources[0], {}
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
         # What is made, and so tagged, is the first; but for a peering, which the VPC comes before.

@@ -49,7 +49,8 @@ class Kdc:
             f"    database_name = {self._folder / 'principal'}\n"
             f"    key_stash_file = {self._folder / 'stash'}\n"
             f"    acl_file = {self._folder / 'acl'}\n"
-            f"    supported_enctypes = {ENCRYPTION}\n  }}\n"
+            f"    supported_enctypes = {ENCRYPTION}\n"
+            f"    default_principal_flags = +preauth\n  }}\n"  # as Active Directory has it
             f"[logging]\n  kdc = STDERR\n"
             f"[dbmodules]\n  db_module_dir = {packages.kdc_modules()}\n"
         )
@@ -73,6 +74,18 @@ class Kdc:
     def delete_principal(self, name: str) -> None:
         """Delete a principal."""
         self._admin("delprinc", "-force", name)
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give a principal another password."""
+        self._admin("cpw", "-pw", password, name)
+
+    def disable(self, name: str) -> None:
+        """Let a principal get no more tickets."""
+        self._admin("modprinc", "-allow_tix", name)
+
+    def enable(self, name: str) -> None:
+        """Let a principal get tickets again."""
+        self._admin("modprinc", "+allow_tix", name)
 
     def has_principal(self, name: str) -> bool:
         """Whether the realm has the principal."""

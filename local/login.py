@@ -11,19 +11,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import krb5
+
 if TYPE_CHECKING:
     from local.cloud import Cloud
-
-CONF = """\
-[libdefaults]
-  dns_lookup_kdc = false
-  dns_lookup_realm = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-[domain_realm]
-  .rds.amazonaws.com = {realm}
-"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in ("krb5.conf", "keytab", "ccache")}
-        files["krb5.conf"].write_text(CONF.format(realm=realm))
+        files["krb5.conf"].write_text(published(cloud, cluster))
         if not kdc.has_principal(name):
             return Login(cluster, principal, ok=False, error=f"{principal} is not a user of the directory.")
         kdc.keytab(files["keytab"], name)
@@ -90,3 +81,16 @@ def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
         authenticated, shown, encrypted = session.fetchone() or (False, "", False)
     connection.close()
     return Login(cluster, shown, ok=True, gss_authenticated=authenticated, encrypted=encrypted)
+
+
+def published(cloud: Cloud, cluster: str) -> str:
+    """The krb5.conf that step 8 has published for clients of a cluster.
+
+    Before that a client has to know by itself what its directory is.
+    """
+    name = f"{cloud.parameters.get('ParameterPrefix', '/aurora-kerberos')}/clients/{cluster}/krb5.conf"
+    found = cloud.client("ssm").get_parameters(Names=[name])["Parameters"]
+    if found:
+        return str(found[0]["Value"])
+    directory = cloud.directories.all()[0]
+    return krb5.conf({"realm": directory.name.upper(), "dns_name": directory.name, "dns_ips": []}, [])

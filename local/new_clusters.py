@@ -19,6 +19,7 @@ from local.faults import AwsError
 if TYPE_CHECKING:
     from local.cloud import Cloud
 
+DEFAULT_VERSION = "16.4"
 VERSIONS = {"13.15", "14.9", "14.12", "15.4", "15.7", "16.4", "17.4"}
 CLASSES = {"db.r6g.large", "db.r6g.xlarge", "db.t4g.medium", "db.serverless"}
 
@@ -28,7 +29,7 @@ def create(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any] | None:
     """A new cluster that joins; one without a domain is moto's."""
     if "Domain" not in parameters:
         return None
-    made = make(cloud, parameters, parameters["EngineVersion"], parameters["MasterUsername"])
+    made = make(cloud, parameters, parameters.get("EngineVersion", DEFAULT_VERSION), parameters["MasterUsername"])
     secret = cloud.client("secretsmanager").get_secret_value(SecretId=made.master_user_secret.secret_arn)
     password = json.loads(secret["SecretString"])["password"]
     made.port = cloud.databases.add(made.resource_id, parameters["MasterUsername"], password, [])
@@ -54,14 +55,16 @@ def restore_to_time(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 
 def restored(cloud: Cloud, parameters: Parameters, source: Any) -> Mapping[str, Any]:
     """A new cluster from the data of `source`."""
-    made = make(cloud, parameters, source.engine_version, source.master_username)
+    # The API reference: without EngineVersion a snapshot gets the default, and only a point in time its source's.
+    of_source = source.engine_version if "SourceDBClusterIdentifier" in parameters else DEFAULT_VERSION
+    made = make(cloud, parameters, parameters.get("EngineVersion", of_source), source.master_username)
     made.port = cloud.databases.copy(source.resource_id, made.resource_id)
     return described(cloud, made)
 
 
 def make(cloud: Cloud, parameters: Parameters, version: str, master: str) -> Any:
     """moto's new cluster, being created and not joined yet; refused as RDS does."""
-    name = parameters["DBClusterIdentifier"]
+    name = parameters["DBClusterIdentifier"].lower()
     backend = rds.backend(cloud)
     if name in backend.clusters:
         raise AwsError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
@@ -107,7 +110,7 @@ def described(cloud: Cloud, cluster: Any) -> Mapping[str, Any]:
 @fake("rds", "CreateDBInstance")
 def check_instance(cloud: Cloud, parameters: Parameters) -> None:
     """What moto lets pass: a name that is taken, and a cluster that is not there."""
-    if parameters["DBInstanceIdentifier"] in rds.backend(cloud).databases:
+    if parameters["DBInstanceIdentifier"].lower() in rds.backend(cloud).databases:
         raise AwsError("DBInstanceAlreadyExists", "DB instance already exists")
     rds.cluster_of(cloud, parameters["DBClusterIdentifier"])
 
@@ -120,6 +123,7 @@ def instance_made(cloud: Cloud, parameters: Parameters, _: Mapping[str, Any]) ->
         return
     instance = rds.backend(cloud).databases[parameters["DBInstanceIdentifier"]]
     instance.status = "creating"
+    instance.instance_create_time = cloud.clock.time()
     instance.domain_memberships = [DomainMembership(cluster.domain_memberships[0].domain, "")]
     instance.domain_memberships[0].status = cluster.domain_memberships[0].status
 
@@ -143,7 +147,8 @@ def joined(cloud: Cloud, cluster: Any) -> None:
 def describe_engine_versions(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:  # noqa: ARG001  as all fakes
     """The versions that the local cloud has; moto knows none."""
     wanted = parameters.get("EngineVersion")
-    versions = [{"Engine": "aurora-postgresql", "EngineVersion": each} for each in sorted(VERSIONS)]
+    known = {DEFAULT_VERSION} if parameters.get("DefaultOnly") else VERSIONS
+    versions = [{"Engine": "aurora-postgresql", "EngineVersion": each} for each in sorted(known)]
     return {"DBEngineVersions": [each for each in versions if wanted in (None, each["EngineVersion"])]}
 
 

@@ -15,6 +15,7 @@ from moto.rds.models import DomainMembership, rds_backends
 from aurora_kerberos.service_role import missing_principals
 from local import parameter_groups
 from local.aws import Parameters, aftermath, arn_name, fake
+from local.directory_service import SHARED
 from local.faults import AwsError
 from local.network import DOMAIN_PORTS, Hosts, obstacles
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ROLE_SETTLES = 10  # virtual seconds until RDS can assume a new role (IAM is eventually consistent)
 EVENT_DELAY = 20
 MODIFYING = 60
+JOINED = {"MicrosoftAD", SHARED}  # the types of directories that clusters can join
 BAD_ROLE = "IAM role provided is not valid. Check that the role exists and has the correct policies."
 
 
@@ -75,9 +77,13 @@ def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
 
 
 def check_directory(cloud: Cloud, directory: str) -> None:
-    """As RDS does when asked to join."""
-    found = cloud.directories.find(directory)
-    if found is None or found.stage != "Active":
+    """As RDS does when asked to join: the directory must be seen in the cluster's account, and be Active or Shared."""
+    found = [each for each in cloud.directories.of_account(cloud.account) if each.directory_id == directory]
+    shares = [share.status for share in cloud.directories.shares if share.shared_id == directory]
+    usable = [
+        each for each in found if getattr(each, "owner", each).stage == "Active" and each.directory_type in JOINED
+    ]
+    if not usable or shares not in ([], ["Shared"]):
         raise AwsError("DomainNotFoundFault", f"Domain {directory} is not found or not active.", 404)
 
 
@@ -114,7 +120,8 @@ def end_joining(cloud: Cloud, cluster: Any) -> None:
         return
     set_status(cluster, "kerberos-enabled")
     realm = cloud.directories.realm(cluster.domain_memberships[0].domain)
-    cloud.databases.join(cluster.resource_id, [cluster.endpoint, cluster.reader_endpoint], realm)
+    names = [cluster.endpoint, cluster.reader_endpoint]
+    cloud.databases.join(cluster.resource_id, names, realm, cloud.directories.client_conf())
     cloud.happened(f"{cluster.resource_id} joined the domain of {realm.realm}")
 
 

@@ -17,12 +17,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from botocore.exceptions import ClientError
-from moto.ds.models import ds_backends
+from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import network, rds, stack
+from local import directory_sharing, network, rds, stack
 from local.aws import HOME, Call
 from local.cloud import Cloud, Takes
 from local.executions import Execution
@@ -78,6 +78,15 @@ class Cluster(Part):
     membership: Membership | None = None
 
 
+class ExistingTrust(Part):
+    """A trust that is there at the start, with its conditional forwarder."""
+
+    domain: str
+    direction: str = Field("One-Way: Outgoing", description="As AWS words it.")
+    state: str = Field("Verified", description="As AWS words it.")
+    dns_ips: list[str] = Field(default_factory=list, description="When empty, there is no conditional forwarder.")
+
+
 class Directory(Part):
     """An AWS Managed Microsoft AD that is there at the start, with a real KDC behind it."""
 
@@ -90,6 +99,19 @@ class Directory(Part):
         None, description="CIDRs that its security group lets in at the ports of a directory; its VPC's when not said."
     )
     users: list[str] = Field(default_factory=list)
+    groups: dict[str, list[str]] = Field(default_factory=dict, description="Group → members, users or other groups.")
+    data_access: str = Field("Disabled", description="As AWS words it.")
+    trusts: list[ExistingTrust] = Field(default_factory=list)
+    shared: str = Field("", description="Status of a share with the stack's account, made by hand; as AWS words it.")
+
+
+class OnPremises(Part):
+    """A domain outside AWS that is there at the start, with a real KDC; its administrator makes its side of a trust."""
+
+    domain: str
+    dns_ips: list[str] = Field(default_factory=lambda: ["10.99.0.10", "10.99.0.11"])
+    users: list[str] = Field(default_factory=list)
+    trust_password: str = Field("", description="Of the trust; when empty, its side of the trust is not made yet.")
 
 
 class Role(Part):
@@ -112,6 +134,8 @@ class AtStart(Part):
     security_groups: list[str] = Field(
         default_factory=list, description="Names; each lets its VPC in. An execution's input means one by `$name`."
     )
+    on_premises: list[OnPremises] = Field(default_factory=list)
+    organization: str = Field("", description="Management account of an organization that all accounts are in.")
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
@@ -152,6 +176,13 @@ class Users(Part):
     directory: str
 
 
+class MakeTrust(Part):
+    """An on-premises administrator makes his side of the trust."""
+
+    make_trust: str = Field(description="The on-premises domain.")
+    password: str
+
+
 class StoreKeytab(Part):
     """An administrator stores the keytab of a principal in a secret."""
 
@@ -173,7 +204,7 @@ class Wait(Part):
     wait: int | Literal["quiet"]
 
 
-Happening = Tag | Untag | Start | StartFile | Users | StoreKeytab | JoinInMaintenanceWindow | Wait
+Happening = Tag | Untag | Start | StartFile | Users | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
 
 
 class ExpectedExecution(Part):
@@ -317,6 +348,10 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
 def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
     cloud.networks.add(start.vpcs)
+    cloud.directories.organization = start.organization
+    for domain in start.on_premises:
+        cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password)
+        create_users(cloud, domain.domain, domain.users)
     for directory in start.directories:
         add_directory(cloud, directory)
     for name in start.security_groups:
@@ -351,7 +386,7 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
     placed = cloud.networks.named(directory.vpc, directory.account)
     if directory.account != cloud.home:
         stack.deploy_directory_account(cloud, directory.account)
-    backend = ds_backends[directory.account][cloud.region]
+    backend = moto_ds.ds_backends[directory.account][cloud.region]
     made = backend.create_microsoft_ad(
         region=cloud.region,
         name=directory.dns_name,
@@ -366,7 +401,14 @@ def add_directory(cloud: Cloud, directory: Directory) -> None:
     network.furnish_directory(cloud, found, directory.lets_in)
     if directory.stage == "Active" and directory.type == "MicrosoftAD":
         cloud.directories.activate(found)
-        create_users(cloud, directory.dns_name, directory.users)
+        create_users(cloud, found.directory_id, directory.users)
+        add_groups(cloud, found.directory_id, directory.groups)
+        for trust in directory.trusts:
+            add_trust(cloud, found, trust)
+    cloud.directories.data(found.directory_id).access = directory.data_access
+    if directory.shared:
+        share = directory_sharing.new_share(cloud, found, cloud.home, method="HANDSHAKE", status=directory.shared)
+        directory_sharing.show(cloud, share)
     found.stage, found.directory_type = directory.stage, directory.type
 
 
@@ -378,6 +420,19 @@ def add_parameter_group(cloud: Cloud, name: str, libraries: str) -> None:
     )
     value = {"ParameterName": "shared_preload_libraries", "ParameterValue": libraries, "ApplyMethod": "pending-reboot"}
     client.modify_db_cluster_parameter_group(DBClusterParameterGroupName=name, Parameters=[value])
+
+
+def add_trust(cloud: Cloud, directory: Any, trust: ExistingTrust) -> None:
+    """A trust that was made long ago; when it is verified, the KDCs know it as well."""
+    other = cloud.directories.on_premises.get(trust.domain)
+    password = other.password if other else MASTER_PASSWORD
+    made = moto_ds.Trust(directory.directory_id, trust.domain, password, trust.direction, "Forest", trust.dns_ips, None)
+    made.trust_state = trust.state
+    directory.trusts.append(made)
+    if trust.dns_ips:
+        cloud.directories.forwarders(directory.directory_id)[trust.domain] = {"DnsIpAddrs": trust.dns_ips}
+    if other and trust.state == "Verified":
+        cloud.directories.let_trust(directory, trust.domain, password)
 
 
 def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
@@ -401,7 +456,7 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         **password,
     )
     made = rds.cluster_of(cloud, cluster.id)
-    made.created = made.cluster_create_time = datetime.combine(cluster.made, time())
+    made.created = made.cluster_create_time = made.earliest_restorable_time = datetime.combine(cluster.made, time())
     made._enable_http_endpoint = cluster.data_api
     if cluster.secondary:
         cloud.secondaries.add(cluster.id)
@@ -468,7 +523,15 @@ def add_role(cloud: Cloud, name: str, role: Role) -> None:
 def create_users(cloud: Cloud, directory: str, users: list[str]) -> None:
     """Users of a directory are principals of its KDC."""
     for user in users:
-        cloud.directories.realm(directory).add_principal(user)
+        cloud.directories.add_user(directory, user)
+
+
+def add_groups(cloud: Cloud, directory: str, groups: Mapping[str, list[str]]) -> None:
+    """Groups that were made long ago."""
+    data = cloud.directories.data(directory)
+    for name, members in groups.items():
+        data.add("GROUP", name, members=[member.lower() for member in members])
+        data.show(name)
 
 
 def store_keytab(cloud: Cloud, secret: str, principal: str) -> None:
@@ -513,6 +576,9 @@ def happen(cloud: Cloud, happening: Happening) -> None:
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
+        case MakeTrust():
+            cloud.directories.on_premises[happening.make_trust].password = happening.password
+            cloud.happened(f"the administrator of {happening.make_trust} makes his side of the trust")
         case StoreKeytab():
             store_keytab(cloud, happening.store_keytab, happening.principal)
             cloud.happened(f"an administrator stores the keytab of {happening.principal}")

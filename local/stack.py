@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 STACK = "aurora-kerberos"
+DIRECTORY_ACCOUNT_ROLE = "aurora-kerberos-directory-account"
 UNKNOWN_TO_MOTO = {"AWS::SQS::QueuePolicy"}
 
 
@@ -32,6 +33,13 @@ def source() -> dict[str, Any]:
 def definition(uri: str = "statemachine/cluster.asl.yaml") -> dict[str, Any]:
     """A state machine's definition as written."""
     parsed: dict[str, Any] = yaml.safe_load((ROOT / uri).read_text())
+    return parsed
+
+
+@cache
+def directory_account() -> dict[str, Any]:
+    """`directory-account.yaml` as written, intrinsic functions in their long form."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "directory-account.yaml").read_text())
     return parsed
 
 

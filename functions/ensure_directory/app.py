@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos.aws import client, code, message
+from aurora_kerberos.aws import client, code, message, redacted
 from aurora_kerberos.errors import AwsRefused, DirectoryAmbiguous, DirectoryNotFound, DirectoryUnusable
 from aurora_kerberos.passwords import generated
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
@@ -129,8 +129,7 @@ def create(wanted: Directory) -> str:
             Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
         )
     except ClientError as error:
-        # AWS may quote what it was sent.
-        error.response["Error"]["Message"] = said = message(error).replace(password, "***")
+        said = message(redacted(error, password))
         if code(error) not in {"InvalidParameterException", "ClientException", "DirectoryLimitExceededException"}:
             raise
         raise AwsRefused(

@@ -3,19 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from aurora_kerberos.step import Ready, Waiting, step
+from botocore.exceptions import ClientError
+
+from aurora_kerberos.aws import client, code, message
+from aurora_kerberos.errors import ShareRefused
+from aurora_kerberos.step import MINUTE, Ready, Waiting, step
+
+DEADLINE = 30 * MINUTE
+
+# "ShareStatus" of the API reference of SharedDirectory.
+REFUSED = {"Rejecting", "Rejected", "RejectFailed", "ShareFailed"}
+ENDED = {"Deleting", "Deleted"}
+
+# What ds:ShareDirectory refuses for good, and what to do about it.
+REMEDIES = {
+    "InvalidTargetException": "The directory's own account needs no share: leave the stack's parameter "
+    "DirectoryAccountRole empty there.",
+    "OrganizationsException": "Set the stack's parameter DirectoryShareMethod to HANDSHAKE, or make the directory's "
+    "account the management account of the organization that both are in, with all features enabled.",
+    "ShareLimitExceededException": "End a share that nobody needs, use another edition, or ask for a higher quota.",
+}
+
+
+class Directory(TypedDict):
+    """The outputs of `ensure_directory`, as far as they are needed here."""
+
+    id: str
+    owner_account: str
+    shared: bool
+    role: str
 
 
 class Arguments(TypedDict):
-    """`directory`: the outputs of `ensure_directory`; `method` of sharing."""
+    """`directory`; `method` of sharing, HANDSHAKE or ORGANIZATIONS; the ARN of the `execution` tells the account."""
 
-    directory: Mapping[str, Any]
+    directory: Directory
     method: str
+    execution: str
 
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when it is so."""
-    return Ready({"id": arguments["directory"]["id"]})
+    """Ready with the id that the directory has in the cluster's account: the `Domain` of step 6."""
+    directory, account = arguments["directory"], arguments["execution"].split(":")[4]
+    if not directory["shared"] and directory["owner_account"] in {"", account}:
+        return Ready({"id": directory["id"]})
+    if directory["shared"]:
+        name, status = directory["id"], seen_here(directory["id"])
+    elif found := owner_s_view(directory, account):
+        name, status = found["SharedDirectoryId"], found["ShareStatus"]
+        status = seen_here(name) if status == "Shared" else status
+    else:
+        return share(directory, account, arguments["method"])
+    if status == "Shared":
+        return Ready({"id": name})
+    if status == "PendingAcceptance":
+        return accept(name)
+    if status in REFUSED or (directory["shared"] and status in ENDED):
+        raise refused(directory, account, name, status)
+    return Waiting(f"Share {name} of the directory is {status}", deadline=DEADLINE)
+
+
+def seen_here(name: str) -> str:
+    """The status of a share in the cluster's own account, where it may be seen late (`ds:DescribeDirectories`)."""
+    try:
+        described = client("ds").describe_directories(DirectoryIds=[name])["DirectoryDescriptions"][0]
+    except ClientError as error:
+        if code(error) != "EntityDoesNotExistException":
+            raise
+        return "Sharing"
+    return str(described.get("ShareStatus", "Sharing"))
+
+
+def owner_s_view(directory: Directory, account: str) -> Mapping[str, str] | None:
+    """The share with an account as the directory's account sees it (`ds:DescribeSharedDirectories`)."""
+    pages = client("ds", directory["role"]).get_paginator("describe_shared_directories")
+    found = [
+        share
+        for page in pages.paginate(OwnerDirectoryId=directory["id"])
+        for share in page["SharedDirectories"]
+        if share["SharedAccountId"] == account and share["ShareStatus"] != "Deleted"
+    ]
+    # An earlier one may still be on its way out.
+    return min(found, key=lambda share: share["ShareStatus"] in ENDED | REFUSED, default=None)
+
+
+def share(directory: Directory, account: str, method: str) -> Waiting:
+    """Share the directory with the cluster's account (`ds:ShareDirectory`)."""
+    notes = {"ShareNotes": "For Kerberos authentication of Aurora PostgreSQL"} if method == "HANDSHAKE" else {}
+    try:
+        client("ds", directory["role"]).share_directory(
+            DirectoryId=directory["id"], ShareTarget={"Id": account, "Type": "ACCOUNT"}, ShareMethod=method, **notes
+        )
+    except ClientError as error:
+        if code(error) in REMEDIES:
+            raise ShareRefused(
+                f"Directory {directory['id']} cannot be shared with the account {account} by {method}: "
+                f"{code(error)}: {message(error)}",
+                REMEDIES[code(error)],
+            ) from error
+        if code(error) != "DirectoryAlreadySharedException":  # not seen yet
+            raise
+    return Waiting(f"Directory {directory['id']} is being shared", deadline=DEADLINE)
+
+
+def accept(name: str) -> Waiting:
+    """Accept the invitation in the cluster's account (`ds:AcceptSharedDirectory`)."""
+    try:
+        client("ds").accept_shared_directory(SharedDirectoryId=name)
+    except ClientError as error:
+        # It is not seen here yet, or somebody has accepted it meanwhile.
+        if code(error) not in {"EntityDoesNotExistException", "DirectoryAlreadySharedException"}:
+            raise
+    return Waiting(f"Share {name} is being accepted", deadline=DEADLINE)
+
+
+def refused(directory: Directory, account: str, name: str, status: str) -> ShareRefused:
+    """What somebody has to undo, and where; a share that was refused can only be made anew when it is gone."""
+    owner = f"the account {directory['owner_account']}" if directory["owner_account"] else "the directory's account"
+    anew = f"share the directory with the account {account} again, then start" if directory["shared"] else "then start"
+    rejected = f" Somebody in the account {account} rejected it." if status.startswith("Reject") else ""
+    return ShareRefused(
+        f"The share {name} of the directory with the account {account} is {status}.{rejected}",
+        f"In {owner}, end this share (AWS Directory Service, Scale & share, or `aws ds unshare-directory`). When it is "
+        f"gone, {anew} again.",
+    )

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, names
+from aurora_kerberos import clusters, names, new_clusters
 from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.errors import (
     AnotherDirectory,
@@ -56,6 +56,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     cluster = find(arguments, progress)
     if cluster is None:
         return make_cluster(arguments, progress)
+    if arguments["way"]["way"] != "modify":
+        new_clusters.refuse_made_by_others(cluster, arguments["way"]["way"])
     instances = clusters.instances(cluster)
     there = {instance["DBInstanceIdentifier"] for instance in instances}
     missing = [each for each in arguments["way"]["instances"] if each["DBInstanceIdentifier"] not in there]
@@ -65,7 +67,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     if cluster["Status"] not in clusters.AVAILABLE:
         return Waiting(f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}", outputs=progress)
     if missing:
-        return make_instances(missing, cluster["DBClusterIdentifier"], progress)
+        return make_instances(missing, arguments, progress)
     if any(instance["DBInstanceStatus"] == "creating" for instance in instances):
         return instances_being_created(cluster["DBClusterIdentifier"], progress)
     return member(cluster, instances, arguments, progress)
@@ -117,28 +119,43 @@ def find(arguments: Arguments, progress: Progress) -> dict[str, Any] | None:
 def make_cluster(arguments: Arguments, progress: Progress) -> Waiting:
     """Make the cluster as a member of the domain (`rds:CreateDBCluster`, `rds:RestoreDBCluster...`)."""
     way, rds = arguments["way"], client("rds")
+    # Said although RDS has a default: for a restored cluster its documentation has another one than that of the source.
+    version = {} if way["way"] == "restore_to_time" else {"EngineVersion": arguments["cluster"]["engine_version"]}
+    parameters = {**version, **way["parameters"], "Domain": arguments["directory"]}
     calls = {
         "create": rds.create_db_cluster,
         "restore": rds.restore_db_cluster_from_snapshot,
         "restore_to_time": rds.restore_db_cluster_to_point_in_time,
     }
     try:
-        calls[way["way"]](**way["parameters"], Domain=arguments["directory"], DomainIAMRoleName=arguments["role"])
+        calls[way["way"]](**parameters, DomainIAMRoleName=arguments["role"])
     except ClientError as error:
         if code(error) != "DBClusterAlreadyExistsFault":
             return not_yet(error, arguments, progress)
     return being_created(arguments["cluster"]["id"], {**progress, "made": True})
 
 
-def make_instances(missing: list[Mapping[str, Any]], cluster: str, progress: Progress) -> Waiting:
+def make_instances(missing: list[Mapping[str, Any]], arguments: Arguments, progress: Progress) -> Waiting:
     """Make the instances that are not there; the first of a cluster is its writer (`rds:CreateDBInstance`)."""
+    cluster = arguments["cluster"]["id"]
     for instance in missing:
         try:
             client("rds").create_db_instance(**instance)
         except ClientError as error:
             if code(error) != "DBInstanceAlreadyExists":
-                raise
+                return not_yet(error, arguments, progress)
+            refuse_instance_of_others(instance["DBInstanceIdentifier"], cluster)
     return instances_being_created(cluster, progress)
+
+
+def refuse_instance_of_others(name: str, cluster: str) -> None:
+    """Refuse to wait for an instance that is not of the cluster (`rds:DescribeDBInstances`)."""
+    (found,) = client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    if found.get("DBClusterIdentifier") != cluster:
+        raise InstanceUnusable(
+            f"There is a DB instance {name} already, and it is not of cluster {cluster}.",
+            "Give the instance another DBInstanceIdentifier, then start again.",
+        )
 
 
 def being_created(cluster: str, progress: Progress) -> Waiting:

@@ -3,19 +3,187 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, TypedDict
 
-from aurora_kerberos.step import Ready, Waiting, step
+from botocore.exceptions import ClientError
+
+from aurora_kerberos.aws import client, code, message, redacted, secret
+from aurora_kerberos.errors import (
+    AwsRefused,
+    DirectoryAccountRoleMissing,
+    TrustDiffers,
+    TrustFailed,
+    TrustNotVerified,
+)
+from aurora_kerberos.step import MINUTE, Ready, Waiting, step
+
+DEADLINE = 30 * MINUTE
+
+# "TrustDirection", "TrustType" and "TrustState" of the API reference of Trust.
+DIRECTIONS = {"outgoing": "One-Way: Outgoing", "two-way": "Two-Way"}
+TYPE = "Forest"
+CHANGING = {"Creating", "Updating", "Deleting"}
+UNVERIFIED = {"Created", "Updated", "VerifyFailed"}
+BROKEN = {"Failed", "UpdateFailed"}
+
+LIKELY_CAUSES = (
+    "Likely causes: the trust is not made on the on-premises side yet; its password there is not the one of the secret "
+    "{secret}; the DNS servers {dns_ips} do not answer for {domain}; a firewall between the domain controllers (TCP "
+    "and UDP 53, 88, 389 and 464; TCP 135, 445, 636, 3268-3269 and 49152-65535); clocks that differ by five minutes. "
+    "Mend it, then start again. If the secret held the wrong password, correct it and delete the trust in the "
+    "directory as well: it is made anew."
+)
+
+
+class Trust(TypedDict):
+    """One of the plan's `trusts`."""
+
+    domain: str
+    direction: str
+    dns_ips: list[str]
+    password_secret: str
 
 
 class Arguments(TypedDict):
     """`directory`: the outputs of `ensure_directory`; `trusts` of the plan."""
 
     directory: Mapping[str, Any]
-    trusts: list[Mapping[str, Any]]
+    trusts: list[Trust]
 
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when it is so."""
-    return Ready({"realms": []})
+    """Ready when every trust is Verified, with the realms that are trusted."""
+    directory, trusts = arguments["directory"], arguments["trusts"]
+    if not trusts:
+        return Ready({"realms": []})
+    if directory["shared"] and not directory["role"]:
+        raise DirectoryAccountRoleMissing(
+            f"The directory {directory['id']} is shared by the account {directory['owner_account'] or 'that owns it'}, "
+            "and only there a trust can be made.",
+            "Set the stack's parameter DirectoryAccountRole to a role of that account, or take the trusts out of the "
+            "settings and make them there.",
+        )
+    found = trusts_of(directory)
+    for wanted in trusts:
+        refuse_different(wanted, found.get(wanted["domain"], {}))
+    try:
+        waiting = [ensure(directory, wanted, found.get(wanted["domain"])) for wanted in trusts]
+    except ClientError as error:
+        if code(error) not in {"DirectoryUnavailableException", "EntityAlreadyExistsException"}:
+            raise
+        return Waiting(f"Directory {directory['id']} is busy", deadline=DEADLINE)
+    left = [each for each in waiting if each]
+    return left[0] if left else Ready({"realms": [wanted["domain"].upper() for wanted in trusts]})
+
+
+def trusts_of(directory: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The directory's trusts by lower-case domain (`ds:DescribeTrusts`)."""
+    pages = client("ds", directory["role"]).get_paginator("describe_trusts").paginate(DirectoryId=directory["id"])
+    trusts = [trust for page in pages for trust in page["Trusts"] if trust["TrustState"] != "Deleted"]
+    return {plain(trust["RemoteDomainName"]): trust for trust in trusts}
+
+
+def plain(domain: str) -> str:
+    """A domain's name as the plan writes it."""
+    return domain.lower().rstrip(".")
+
+
+def refuse_different(wanted: Trust, found: Mapping[str, Any]) -> None:
+    """Refuse a trust that is there and is another one, before any is changed."""
+    asked = f"{TYPE}, {DIRECTIONS[wanted['direction']]}"
+    there = f"{found.get('TrustType', TYPE)}, {found.get('TrustDirection', '')}"
+    if found and found["TrustState"] != "Deleting" and there != asked:
+        raise TrustDiffers(
+            f"The trust {found['TrustId']} with {wanted['domain']} is ({there}), and ({asked}) is asked for.",
+            "Change the direction in the settings, or delete the trust in AWS Directory Service and on the on-premises "
+            "side, then start again.",
+        )
+
+
+def ensure(directory: Mapping[str, Any], wanted: Trust, found: Mapping[str, Any] | None) -> Waiting | None:
+    """Do the next missing thing for one trust; None when it is Verified."""
+    domain, state = wanted["domain"], found["TrustState"] if found else ""
+    if found and state in BROKEN:
+        raise TrustFailed(
+            f"The trust {found['TrustId']} with {domain} is {state}. {reason(found, wanted)}",
+            "Mend what AWS names, delete the trust in AWS Directory Service, then start again: it is made anew.",
+        )
+    if state in CHANGING:
+        return Waiting(f"Trust with {domain} is {state}", deadline=DEADLINE)
+    forwarder = correct_forwarder(directory, wanted)
+    if not found:
+        create(directory, wanted, {} if forwarder else by_family("ConditionalForwarder", wanted["dns_ips"]))
+        return Waiting(f"Trust with {domain} is Creating", deadline=DEADLINE)
+    if not forwarder:
+        client("ds", directory["role"]).create_conditional_forwarder(
+            DirectoryId=directory["id"], RemoteDomainName=domain, **by_family("Dns", wanted["dns_ips"])
+        )
+    if state == "Verified":
+        return None
+    if state in UNVERIFIED:
+        client("ds", directory["role"]).verify_trust(TrustId=found["TrustId"])
+    # One reason for all that comes until then, so that the deadline ends the attempts.
+    otherwise = TrustNotVerified(
+        f"The trust {found['TrustId']} with {domain} is {state} after {DEADLINE // MINUTE} minutes. "
+        f"{reason(found, wanted)}",
+        LIKELY_CAUSES.format(secret=wanted["password_secret"], dns_ips=", ".join(wanted["dns_ips"]), domain=domain),
+    )
+    return Waiting(f"Trust with {domain} is not Verified yet", deadline=DEADLINE, otherwise=otherwise)
+
+
+def reason(found: Mapping[str, Any], wanted: Trust) -> str:
+    """What AWS says of a trust's state."""
+    said = found.get("TrustStateReason") or ""
+    if not said:
+        return "AWS gives no reason."
+    return f"AWS says: {said.replace(secret(wanted['password_secret'], 'password')['password'], '***')}"
+
+
+def correct_forwarder(directory: Mapping[str, Any], wanted: Trust) -> bool:
+    """Whether the directory has a conditional forwarder for the domain; if it has, its addresses are made right."""
+    ds, domain = client("ds", directory["role"]), wanted["domain"]
+    listed = ds.describe_conditional_forwarders(DirectoryId=directory["id"])["ConditionalForwarders"]
+    found = [each for each in listed if plain(each["RemoteDomainName"]) == domain]
+    if found and addresses(found[0]) != {ip_address(ip) for ip in wanted["dns_ips"]}:
+        ds.update_conditional_forwarder(
+            DirectoryId=directory["id"], RemoteDomainName=domain, **by_family("Dns", wanted["dns_ips"])
+        )
+    return bool(found)
+
+
+def by_family(prefix: str, dns_ips: list[str]) -> dict[str, list[str]]:
+    """The addresses as parameters of the API: IPv4 and IPv6 apart, neither of them empty."""
+    families = {f"{prefix}IpAddrs": 4, f"{prefix}Ipv6Addrs": 6}
+    parted = {name: [ip for ip in dns_ips if ip_address(ip).version == family] for name, family in families.items()}
+    return {name: ips for name, ips in parted.items() if ips}
+
+
+def addresses(forwarder: Mapping[str, Any]) -> set[Any]:
+    """The addresses of a forwarder, whatever their order and way of writing."""
+    return {ip_address(ip) for name in ("DnsIpAddrs", "DnsIpv6Addrs") for ip in forwarder.get(name) or []}
+
+
+def create(directory: Mapping[str, Any], wanted: Trust, forwarder: Mapping[str, list[str]]) -> None:
+    """Make this side of the trust, and the conditional forwarder that it needs (`ds:CreateTrust`)."""
+    password = secret(wanted["password_secret"], "password")["password"]
+    try:
+        client("ds", directory["role"]).create_trust(
+            DirectoryId=directory["id"],
+            RemoteDomainName=wanted["domain"],
+            TrustPassword=password,
+            TrustDirection=DIRECTIONS[wanted["direction"]],
+            TrustType=TYPE,
+            **forwarder,
+        )
+    except ClientError as error:
+        said = message(redacted(error, password))
+        if code(error) == "EntityAlreadyExistsException":
+            return  # somebody else was faster
+        if code(error) not in {"InvalidParameterException", "ClientException", "UnsupportedOperationException"}:
+            raise
+        raise AwsRefused(
+            f"AWS refused to create a trust with {wanted['domain']}: {said}",
+            f"Correct the trust in the settings, or the password in the secret {wanted['password_secret']}.",
+        ) from None

@@ -103,6 +103,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         "warnings": [
             *availability.warnings(region(), planned["engine_version"]),
             *([] if listed else ["No principals are listed: nobody will be able to log in."]),
+            *unknown_realms([*principals, *checked], realm, settings.trusts),
         ],
     }
     return Ready({"superseded": "", "plan": plan})
@@ -144,11 +145,8 @@ def refuse_unfit(cluster: Mapping[str, Any], request: Request) -> None:
             f"Cluster {name} runs {cluster['Engine']}, not aurora-postgresql.",
             f"Take the tag {names.TAG} off it: this workflow is for Aurora PostgreSQL.",
         )
-    if request.ways and new_clusters.MADE_BY_TAG not in names.tags(cluster):
-        raise InvalidRequest(
-            f"There is a cluster {name} already, and this workflow has not made it.",
-            f"Leave out `{request.ways[0]}` to enable Kerberos on it as it is, or choose another identifier.",
-        )
+    if request.ways:
+        new_clusters.refuse_made_by_others(cluster, request.ways[0])
     if not cluster.get("DBSubnetGroup") or not cluster.get("VpcSecurityGroups"):
         raise ClusterUnfit(f"Cluster {name} is not in a VPC.", "Restore it into a VPC; Kerberos needs one.")
     if cluster["Status"] in clusters.STUCK_CLUSTER:
@@ -248,12 +246,10 @@ def wanted_way(request: Request, cluster: Mapping[str, Any] | None, tags: Mappin
         (way,) = request.ways
         wanted: NewCluster = getattr(request, way)
         new_clusters.refuse_malformed(way, wanted.parameters, wanted.instances)
-        return {
-            "way": way,
-            "parameters": new_clusters.parameters(way, request.cluster, wanted.parameters),
-            "instances": new_clusters.instances(request.cluster, wanted.instances),
-            "restarts": [],
-        }
+        parameters = new_clusters.parameters(way, request.cluster, wanted.parameters)
+        instances = new_clusters.instances(request.cluster, wanted.instances)
+        new_clusters.refuse_names(request.cluster, instances)
+        return {"way": way, "parameters": parameters, "instances": instances, "restarts": []}
     joined = clusters.membership(cluster or {})
     due = not joined or joined["Status"] not in clusters.ENABLED or names.RESTART_TAG in tags
     restarts = [instance["DBInstanceIdentifier"] for instance in clusters.instances(dict(cluster or {}))] if due else []
@@ -301,14 +297,16 @@ def named_secret(name: str, settings: Settings) -> str:
 def refuse_missing_secret(name: str) -> None:
     """Refuse to restore a cluster whose master password nobody has stored (`secretsmanager:DescribeSecret`)."""
     try:
-        client("secretsmanager").describe_secret(SecretId=name)
+        gone = "DeletedDate" in client("secretsmanager").describe_secret(SecretId=name)
     except ClientError as error:
         if code(error) != "ResourceNotFoundException":
             raise
+        gone = True
+    if gone:
         raise SecretUnusable(
             f"There is no secret {name}: a restored cluster has the master password of its source.",
             "Store `username` and `password` in it as JSON, or name another secret as `master_secret`.",
-        ) from error
+        )
 
 
 def refuse_mapping(listed: list[Listed], version: str) -> None:
@@ -347,6 +345,20 @@ def wanted_directory(settings: Settings) -> dict[str, Any]:
         "admin_secret": f"{settings.secret_prefix}/{dns_name.lower()}/admin",
         "role": settings.directory_account_role,
     }
+
+
+def unknown_realms(principals: list[Principal], realm: str, trusts: list[Trust]) -> list[str]:
+    """A warning for each principal of a realm that is neither the directory's nor that of a trusted domain.
+
+    A forest trust reaches the domains below the trusted one as well.
+    """
+    trusted = [trust.domain.upper() for trust in trusts]
+    return [
+        f"The realm of {principal.written(realm)} is neither {realm} nor that of a configured trust: no login."
+        for principal in principals
+        if (own := (principal.realm or realm).upper()) != realm
+        and not any(own == domain or own.endswith(f".{domain}") for domain in trusted)
+    ]
 
 
 def wanted_trust(trust: Trust, settings: Settings) -> dict[str, Any]:

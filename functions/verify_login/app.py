@@ -1,6 +1,6 @@
 """The proof: a real Kerberos login as the check principal, and what `pg_stat_gssapi` says of it.
 
-libpq as psycopg2 bundles it takes the ticket itself from a client keytab; nothing but files is needed.
+libpq as psycopg2 bundles it takes the ticket itself from a client keytab; for a password, the same library is asked.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from typing import Any, TypedDict
 
 import psycopg2
 
-from aurora_kerberos.aws import secret
+from aurora_kerberos.aws import secret_content
 from aurora_kerberos.database import Cluster, connect
 from aurora_kerberos.errors import LoginRefused, SecretUnusable
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
+from aurora_kerberos.tickets import TicketRefused, take_ticket
 
 # What libpq and the Kerberos library say, and what to do about it.
 REMEDIES = {
     "Cannot contact any KDC": "Let this stack's functions reach TCP port 88 of the directory's domain controllers.",
     "not found in Kerberos database": "Create the check principal's user in the directory.",
-    "Preauthentication failed": "The password changed since the keytab was made: store a new keytab in the secret.",
+    "Preauthentication failed": "The password is another one by now: store it, or a new keytab, in the secret.",
+    "Password has expired": "Reset the user's password in the directory, to the one in the secret or to another that "
+    "is stored there.",
+    "credentials have been revoked": "The check principal's user is disabled or locked in the directory: enable it.",
     "no pg_hba.conf entry": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
     "no password supplied": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
     "GSSAPI authentication failed": "The role's name must be the principal's to the letter, lower-case name and "
@@ -34,26 +38,18 @@ REMEDIES = {
 }
 
 
-class Directory(TypedDict):
-    """The outputs of `ensure_directory`, as far as a Kerberos client needs them."""
-
-    realm: str
-    dns_name: str
-    dns_ips: list[str]
-
-
 class Check(TypedDict):
-    """The plan's `check`: who logs in, and the secret with the base64 `keytab`; an empty secret means nobody."""
+    """The plan's `check`: who logs in, and the secret with `password` or base64 `keytab`; an empty one means nobody."""
 
     principal: str
     secret: str
 
 
 class Arguments(TypedDict):
-    """`cluster` and `check` of the plan, and the `directory`."""
+    """`cluster` that has joined; `krb5_conf` as it has been published for clients; `check` of the plan."""
 
     cluster: Cluster
-    directory: Directory
+    krb5_conf: str
     check: Check
 
 
@@ -63,10 +59,10 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     check = arguments["check"]
     if not check["secret"]:
         return Ready({"verified": False, "reason": "No login was tried: the stack's parameter CheckSecret is empty."})
-    keytab = read_keytab(check["secret"])
+    credentials = read_credentials(check["secret"])
     try:
-        proof = login(arguments["cluster"], arguments["directory"], check["principal"], keytab)
-    except psycopg2.OperationalError as error:
+        proof = login(arguments["cluster"], arguments["krb5_conf"], check["principal"], credentials)
+    except (psycopg2.OperationalError, TicketRefused) as error:
         said = " ".join(str(error).split())
         hints = [remedy for text, remedy in REMEDIES.items() if text.lower() in said.lower()]
         refused = LoginRefused(
@@ -78,25 +74,31 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     return Ready({"verified": True, **proof})
 
 
-def read_keytab(name: str) -> bytes:
-    """The client keytab in the secret."""
-    try:
-        return base64.b64decode(secret(name, "keytab")["keytab"], validate=True)
-    except binascii.Error:
-        raise SecretUnusable(
-            f"The field 'keytab' of the secret {name} is not base64.", "Store the output of `base64 -w0 FILE` in it."
-        ) from None
+def read_credentials(name: str) -> str | bytes:
+    """The password in the secret, or the client keytab, which goes before."""
+    remedy = "Store a JSON object with 'keytab' (the output of `base64 -w0 FILE`) or 'password' in the secret."
+    content = secret_content(name, remedy)
+    if keytab := content.get("keytab"):
+        try:
+            return base64.b64decode(str(keytab), validate=True)
+        except binascii.Error:
+            raise SecretUnusable(f"The field 'keytab' of the secret {name} is not base64.", remedy) from None
+    if password := content.get("password"):
+        return str(password)
+    raise SecretUnusable(f"The secret {name} has no 'keytab' and no 'password'.", remedy)
 
 
-def login(cluster: Cluster, directory: Directory, principal: str, keytab: bytes) -> dict[str, Any]:
+def login(cluster: Cluster, krb5_conf: str, principal: str, credentials: str | bytes) -> dict[str, Any]:
     """Log in with a ticket of one's own, and forget it; the row of `pg_stat_gssapi`."""
     with tempfile.TemporaryDirectory() as folder:
-        files = {"krb5.conf": krb5_conf(directory).encode(), "keytab": keytab}
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+        (Path(folder) / "krb5.conf").write_text(krb5_conf)
         before = dict(os.environ)
         os.environ.update(kerberos_environment(Path(folder), before))
         try:
+            if isinstance(credentials, str):
+                take_ticket(principal, credentials, os.environ["KRB5CCNAME"])
+            else:
+                (Path(folder) / "keytab").write_bytes(credentials)
             connection = connect(cluster, principal, gssencmode="prefer")
         finally:
             os.environ.clear()
@@ -118,29 +120,3 @@ def kerberos_environment(folder: Path, environment: Mapping[str, str]) -> dict[s
         "KRB5_CLIENT_KTNAME": f"FILE:{folder / 'keytab'}",
         "KRB5CCNAME": f"FILE:{folder / 'ccache'}",
     }
-
-
-def krb5_conf(directory: Directory) -> str:
-    """A krb5.conf that needs no DNS: the domain controllers by address, Aurora's endpoints in the realm (step 8)."""
-    realm = directory["realm"]
-    kdcs = "\n".join(f"    kdc = {address}" for address in directory["dns_ips"])
-    return f"""\
-[libdefaults]
-  default_realm = {realm}
-  dns_lookup_kdc = false
-  dns_lookup_realm = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-
-[realms]
-  {realm} = {{
-{kdcs}
-  }}
-
-[domain_realm]
-  .{directory["dns_name"]} = {realm}
-  {directory["dns_name"]} = {realm}
-  .rds.amazonaws.com = {realm}
-  .rds.amazonaws.com.cn = {realm}
-"""

@@ -7,26 +7,18 @@ from typing import Any, Protocol
 import psycopg2
 import pytest
 
+from aurora_kerberos import krb5
 from local.postgres import Postgres
 
 HOST = "orders.cluster-abc123.eu-central-1.rds.amazonaws.com"
 REALM = "CORP.EXAMPLE.COM"
 
-# What a client's own krb5.conf would say: domain controllers by address. Nobody listens there.
-CLIENT = f"""\
-[libdefaults]
-  default_realm = {REALM}
-  dns_lookup_kdc = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-[realms]
-  {REALM} = {{
-    kdc = 127.0.0.2:9
-  }}
-[domain_realm]
-  .rds.amazonaws.com = {REALM}
-"""
+# What step 8 publishes for clients, with domain controllers at addresses where nobody listens.
+NOWHERE = ["127.0.0.2:9"]
+CLIENT = krb5.conf(
+    {"realm": REALM, "dns_name": REALM.lower(), "dns_ips": NOWHERE},
+    [{"domain": "onprem.example.com", "dns_ips": NOWHERE}],
+)
 
 
 class Joined(Protocol):

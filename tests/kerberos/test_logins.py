@@ -14,6 +14,8 @@ from local.kdc import Kdc
 from local.postgres import Postgres
 from tests.kerberos.conftest import CLIENT, HOST, REALM, login, refusal
 
+pytestmark = pytest.mark.xdist_group("logins")
+
 PASSWORD = "of-the-master-user"
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from local import build
 
+pytestmark = pytest.mark.xdist_group("build")
+
 MACHINES = {"arm64": 183, "x86_64": 62}  # e_machine of an ELF file
 
 

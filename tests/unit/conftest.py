@@ -13,6 +13,8 @@ from local.cloud import Cloud
 from local.scenario import AtStart, Cluster, Directory, Role
 
 ROLE = "aurora-kerberos-directory-access"
+FAR = "210987654321"
+FAR_ROLE = f"arn:aws:iam::{FAR}:role/aurora-kerberos-directory-account"
 
 
 class StepFailed(Exception):
@@ -50,3 +52,22 @@ def step(cloud: Cloud) -> Step:
         return answer
 
     return invoke
+
+
+def run_step(cloud: Cloud, step: Step, function: str, **arguments: Any) -> dict[str, Any]:
+    """Invoke a function until it is ready, as the state machine does, with its waits; the last answer."""
+    answer: dict[str, Any] = {"ready": False, "polls": 0, "reason": "", "wait_seconds": 0, "outputs": {}}
+    while not answer["ready"]:
+        cloud.run(until=cloud.clock.now + answer["wait_seconds"])
+        told = {"polls": answer["polls"], "waiting_for": answer["reason"], "progress": answer["outputs"]}
+        answer = step(function, **arguments, **told)
+    return answer
+
+
+def allow_far_role(cloud: Cloud, function: str) -> None:
+    """As if the stack had been deployed with the parameter DirectoryAccountRole."""
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": FAR_ROLE}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    cloud.client("iam").put_role_policy(
+        RoleName=cloud.functions.role(function), PolicyName="far", PolicyDocument=document
+    )

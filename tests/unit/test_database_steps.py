@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from aurora_kerberos import krb5
 from local import rds, scenario
 from local.cloud import Cloud
 from local.faults import Fault, Faults
 from local.login import login
-from tests.unit.conftest import Step, StepFailed
+from tests.unit.conftest import Step, StepFailed, run_step
 
 ALICE = "alice@CORP.EXAMPLE.COM"
 
@@ -321,7 +322,7 @@ def test_without_a_database_of_its_own_nothing_is_done(
 
 
 def test_a_check_without_secret_says_that_nothing_is_proven(step: Step, target: dict[str, Any]) -> None:
-    outputs = step("VerifyLogin", cluster=target, directory={}, check={"principal": "x", "secret": ""})["outputs"]
+    outputs = step("VerifyLogin", cluster=target, krb5_conf="", check={"principal": "x", "secret": ""})["outputs"]
     assert outputs["verified"] is False
     assert "CheckSecret" in outputs["reason"]
 
@@ -334,7 +335,57 @@ def test_a_keytab_that_is_none_is_refused(cloud: Cloud) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_REGION", cloud.region)
         with pytest.raises(Exception, match="is not base64"):
-            module["read_keytab"]("bad")
+            module["read_credentials"]("bad")
+
+
+@pytest.mark.parametrize("content", ["{}", '{"password": ""}', '["x"]', '{"username": "kerberos-check"}'])
+def test_a_check_secret_without_keytab_and_password_is_refused(cloud: Cloud, step: Step, content: str) -> None:
+    name = "aurora-kerberos/kerberos-check"
+    cloud.client("secretsmanager").create_secret(Name=name, SecretString=content)
+    allow_secret(cloud, name)
+    with pytest.raises(StepFailed, match=r"SecretUnusable: The secret .* has no 'keytab' and no 'password'"):
+        step("VerifyLogin", cluster={}, krb5_conf="", check={"principal": "x", "secret": name})
+
+
+def allow_secret(cloud: Cloud, name: str) -> None:
+    """As if the stack had been deployed with the parameter CheckSecret."""
+    resource = cloud.arn("secretsmanager", f"secret:{name}-*")
+    statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": resource}
+    cloud.client("iam").put_role_policy(
+        RoleName=cloud.functions.role("VerifyLogin"),
+        PolicyName="check",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("password", "trouble", "said", "remedy"),
+    [
+        ("not-this-one-7", "", "Preauthentication failed", "store it, or a new keytab"),
+        ("Right-password-7", "+needchange", "Password has expired", "Reset the user's password"),
+        ("Right-password-7", "-allow_tix", "credentials have been revoked", "enable it"),
+        ("Right-password-7", "gone", "not found in Kerberos database", "Create the check principal's user"),
+    ],
+)
+def test_a_password_that_does_not_do_is_told_with_a_remedy(  # noqa: PLR0917  a table
+    cloud: Cloud, step: Step, target: dict[str, Any], password: str, trouble: str, said: str, remedy: str
+) -> None:
+    name, kdc = "aurora-kerberos/kerberos-check", cloud.directories.realm("corp.example.com")
+    cloud.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps({"password": password}))
+    allow_secret(cloud, name)
+    kdc.set_password("kerberos-check", "Right-password-7")
+    if trouble == "gone":
+        kdc.delete_principal("kerberos-check")
+    elif trouble:
+        kdc._admin("modprinc", trouble, "kerberos-check")
+    check = {"principal": "kerberos-check@CORP.EXAMPLE.COM", "secret": name}
+    conf = krb5.conf({"realm": "CORP.EXAMPLE.COM", "dns_name": "corp.example.com", "dns_ips": ["127.0.0.2"]}, [])
+    with pytest.raises(StepFailed) as failed:
+        run_step(cloud, step, "VerifyLogin", cluster=target, krb5_conf=conf, check=check)
+    assert failed.value.error == "LoginRefused"
+    assert said in failed.value.text
+    assert remedy in failed.value.text
+    assert password not in failed.value.text + cloud.functions.logs()
 
 
 def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path: Any) -> None:
@@ -345,8 +396,6 @@ def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path
     key = tmp_path / "keytab"
     cloud.directories.realm("corp.example.com").keytab(key, "alice")
     assert base64.b64encode(key.read_bytes())
-    conf = module["krb5_conf"]({"realm": "R.X", "dns_name": "r.x", "dns_ips": ["10.0.0.1", "10.0.0.2"]})
-    assert "kdc = 10.0.0.1\n    kdc = 10.0.0.2\n" in conf
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TMPDIR", str(tmp_path))
         patched.setattr("tempfile.tempdir", None)
@@ -355,9 +404,9 @@ def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path
 
         before = dict(os.environ)
         nowhere = {"endpoint": "x.rds.amazonaws.com", "port": 9, "database": "postgres"}
-        directory = {"realm": "R.X", "dns_name": "r.x", "dns_ips": ["127.0.0.1"]}
+        conf = krb5.conf({"realm": "R.X", "dns_name": "r.x", "dns_ips": ["127.0.0.1"]}, [])
         with pytest.raises(Exception, match="refused"):
-            module["login"](nowhere, directory, "alice@R.X", key.read_bytes())
+            module["login"](nowhere, conf, "alice@R.X", key.read_bytes())
         assert dict(os.environ) == before
     assert [path.name for path in tmp_path.iterdir()] == ["keytab"]
 

@@ -120,6 +120,18 @@ def test_subnets_of_one_zone_are_refused_and_nothing_is_made(cloud: Cloud, step:
     assert not [call for call in cloud.calls if call.changes]
 
 
+@pytest.mark.parametrize("status", ["Shared", "PendingAcceptance"])
+def test_what_another_account_shares_is_described_by_its_owner(cloud: Cloud, step: Step, status: str) -> None:
+    scenario.add_directory(cloud, Directory(dns_name="far.example.com", account="210987654321", shared=status))
+    outputs = step("EnsureDirectory", directory=wanted(cloud, dns_name="far.example.com"))["outputs"]
+    owner = cloud.directories.find("far.example.com")
+    assert outputs["id"] != owner.directory_id
+    assert (outputs["shared"], outputs["owner_account"], outputs["role"]) == (True, "210987654321", "")
+    assert outputs["dns_ips"] == owner.dns_ip_addrs
+    assert outputs["vpc_id"] == owner.vpc_settings["VpcId"]
+    assert outputs["security_group"] == owner.vpc_settings["SecurityGroupId"]
+
+
 def test_passwords_are_as_the_directory_wants_them() -> None:
     passwords = {new_password() for _ in range(300)}
     assert len(passwords) == 300

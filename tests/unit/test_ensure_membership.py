@@ -1,4 +1,4 @@
-"""Step 6: every status of a membership, a cluster and an instance; the restart, in order, once."""
+"""Step 6: every status of a membership, a cluster and an instance; the restart, in order, once; making a cluster."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from moto.rds.models import DomainMembership
 
+from aurora_kerberos import clusters, new_clusters
 from local import rds
 from local.cloud import Cloud
+from local.faults import Fault, Faults
 from tests.unit.conftest import ROLE, Step, StepFailed
 
 NOW = "2026-01-05T09:00:00+00:00"
@@ -28,7 +30,15 @@ WAITING = {
 
 def arguments(cloud: Cloud, **changes: Any) -> dict[str, Any]:
     directory = cloud.directories.find("corp.example.com").directory_id
-    return {"cluster": {"id": "orders"}, "directory": directory, "role": ROLE, "now": NOW, "progress": {}, **changes}
+    return {
+        "cluster": {"id": "orders", "endpoint": "orders.example"},
+        "way": {"way": "modify", "parameters": {}, "instances": []},
+        "directory": directory,
+        "role": ROLE,
+        "now": NOW,
+        "progress": {},
+        **changes,
+    }
 
 
 def cluster(cloud: Cloud) -> Any:
@@ -185,3 +195,268 @@ def test_a_broken_instance_is_named(cloud: Cloud, step: Step, status: str) -> No
     rds.backend(cloud).databases["orders-2"].status = status
     with pytest.raises(StepFailed, match=f"InstanceUnusable: Instance orders-2 is {status}"):
         step("EnsureMembership", **arguments(cloud))
+
+
+# --- a cluster that is made as a member -------------------------------------------------------------------------------
+
+WAYS: dict[str, dict[str, Any]] = {
+    "create": {},
+    "restore": {"SnapshotIdentifier": "before-the-release"},
+    "restore_to_time": {"SourceDBClusterIdentifier": "orders", "UseLatestRestorableTime": True},
+}
+MADE_BY = "rds:CreateDBCluster"
+INSTANCE = "rds:CreateDBInstance"
+
+
+def making(cloud: Cloud, way: str = "create", instances: int = 2, **changes: Any) -> dict[str, Any]:
+    """The arguments for a cluster `sales`, as the plan has them."""
+    placed = {"DBSubnetGroupName": "databases", "VpcSecurityGroupIds": cluster(cloud).vpc_security_group_ids}
+    planned = {"id": "sales", "arn": "", "endpoint": "", "port": 5432, "master_secret": "", "engine_version": "15.4"}
+    wanted = {
+        "way": way,
+        "parameters": new_clusters.parameters(way, "sales", {**WAYS[way], **placed}),
+        "instances": new_clusters.instances("sales", [{"DBInstanceClass": "db.r6g.large"}] * instances),
+        "restarts": [],
+    }
+    return arguments(cloud, cluster=planned, way=wanted, **changes)
+
+
+def finished(cloud: Cloud, step: Step, asked: dict[str, Any]) -> dict[str, Any]:
+    """The outputs at the end, when it is asked as often as the state machine does."""
+    for _ in range(60):
+        answer = step("EnsureMembership", **{**asked, "now": cloud.clock.time().isoformat()})
+        if answer["ready"]:
+            outputs: dict[str, Any] = answer["outputs"]
+            return outputs
+        seen = {"progress": answer["outputs"], "polls": answer["polls"], "waiting_for": answer["reason"]}
+        asked = {**asked, **seen}
+        cloud.run(until=cloud.clock.now + answer["wait_seconds"])
+    raise AssertionError(answer["reason"])
+
+
+def made_instances(cloud: Cloud) -> list[str]:
+    return [call["DBInstanceIdentifier"] for call in calls(cloud, INSTANCE)]
+
+
+def strike(cloud: Cloud, call: str, error: str) -> None:
+    cloud.faults = Faults([Fault(call=call, error=error)])
+
+
+def test_a_cluster_is_created_with_the_directory_and_the_role(cloud: Cloud, step: Step) -> None:
+    asked = making(cloud)
+    answer = step("EnsureMembership", **asked)
+    (call,) = calls(cloud, MADE_BY)
+    assert call == {
+        "DBClusterIdentifier": "sales",
+        "Engine": "aurora-postgresql",
+        "EngineVersion": "15.4",
+        "MasterUsername": "postgres",
+        "ManageMasterUserPassword": True,
+        "DBSubnetGroupName": "databases",
+        "VpcSecurityGroupIds": cluster(cloud).vpc_security_group_ids,
+        "Tags": [{"Key": "kerberos-made-by", "Value": "aurora-kerberos"}],
+        "Domain": asked["directory"],
+        "DomainIAMRoleName": ROLE,
+    }
+    assert (answer["reason"], answer["wait_seconds"]) == ("Cluster sales is being created", 180)
+    assert answer["outputs"]["made"] is True
+    assert not made_instances(cloud)
+
+
+def test_a_restored_cluster_keeps_the_version_of_its_snapshot(cloud: Cloud, step: Step) -> None:
+    cloud.client("rds").create_db_cluster_snapshot(
+        DBClusterSnapshotIdentifier="before-the-release", DBClusterIdentifier="orders"
+    )
+    asked = making(cloud, "restore")
+    step("EnsureMembership", **asked)
+    (call,) = calls(cloud, "rds:RestoreDBClusterFromSnapshot")
+    assert (call["SnapshotIdentifier"], call["EngineVersion"]) == ("before-the-release", "15.4")
+    assert (call["Domain"], call["DomainIAMRoleName"]) == (asked["directory"], ROLE)
+    assert rds.cluster_of(cloud, "sales").engine_version == "15.4"
+
+
+def test_a_point_in_time_is_restored_with_the_directory_and_the_role(cloud: Cloud, step: Step) -> None:
+    asked = making(cloud, "restore_to_time")
+    step("EnsureMembership", **asked)
+    (call,) = calls(cloud, "rds:RestoreDBClusterToPointInTime")
+    assert (call["SourceDBClusterIdentifier"], call["UseLatestRestorableTime"]) == ("orders", True)
+    assert (call["Domain"], call["DomainIAMRoleName"]) == (asked["directory"], ROLE)
+    assert "EngineVersion" not in call  # the call has no such parameter
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_from_nothing_to_a_member_without_a_restart(cloud: Cloud, step: Step, way: str) -> None:
+    cloud.client("rds").create_db_cluster_snapshot(
+        DBClusterSnapshotIdentifier="before-the-release", DBClusterIdentifier="orders"
+    )
+    asked = making(cloud, way)
+    outputs = finished(cloud, step, asked)
+    made = rds.cluster_of(cloud, "sales")
+    assert {each.domain_memberships[0].status for each in rds.members(made)} == {"kerberos-enabled"}
+    assert made_instances(cloud) == ["sales-1", "sales-2"]
+    assert outputs["restarted"] == []
+    assert not calls(cloud, "rds:ModifyDBCluster") + calls(cloud, "rds:RebootDBInstance")
+    assert "kerberos-restart-due" not in str([call.parameters for call in cloud.calls])
+    known = outputs["cluster"]
+    assert known["arn"] == cloud.cluster_arn("sales")
+    assert (known["endpoint"], known["port"]) == (made.endpoint, made.port)
+    assert known["engine_version"] == "15.4"
+    assert known["master_secret"] == (made.master_user_secret.secret_arn if way == "create" else "")
+    # A second run, which knows nothing of the first, changes nothing.
+    before = len(cloud.calls)
+    assert step("EnsureMembership", **asked)["outputs"]["cluster"] == known
+    assert not [call for call in cloud.calls[before:] if call.changes]
+
+
+def test_the_master_secret_that_was_named_stays(cloud: Cloud, step: Step) -> None:
+    asked = making(cloud, "restore_to_time", instances=1)
+    asked["cluster"]["master_secret"] = "aurora-kerberos/orders/master"
+    assert finished(cloud, step, asked)["cluster"]["master_secret"] == "aurora-kerberos/orders/master"
+
+
+@pytest.mark.parametrize("way", ["create", "restore_to_time"])
+def test_a_role_that_is_seconds_old_is_waited_for_some_minutes(cloud: Cloud, step: Step, way: str) -> None:
+    cloud.roles_made[ROLE] = cloud.clock.now
+    answer = step("EnsureMembership", **making(cloud, way))
+    assert (answer["reason"], answer["outputs"]["made"]) == ("RDS does not accept the role yet", False)
+    with pytest.raises(StepFailed, match="ServiceRoleInvalid: RDS refuses the role"):
+        step("EnsureMembership", **making(cloud, way), polls=8, waiting_for=answer["reason"])
+    cloud.run(until=cloud.clock.now + answer["wait_seconds"])
+    assert step("EnsureMembership", **making(cloud, way))["outputs"]["made"] is True
+
+
+def test_a_directory_that_rds_does_not_know_is_named(cloud: Cloud, step: Step) -> None:
+    with pytest.raises(StepFailed, match=r"DirectoryNotFound: RDS does not know the directory d-9999999999"):
+        step("EnsureMembership", **{**making(cloud), "directory": "d-9999999999"})
+    assert "sales" not in rds.backend(cloud).clusters
+
+
+def test_somebody_is_faster_by_a_moment(cloud: Cloud, step: Step) -> None:
+    strike(cloud, MADE_BY, "DBClusterAlreadyExistsFault")
+    answer = step("EnsureMembership", **making(cloud))
+    assert (answer["reason"], answer["outputs"]["made"]) == ("Cluster sales is being created", True)
+
+
+def test_a_cluster_that_others_have_made_meanwhile_is_left_alone(cloud: Cloud, step: Step) -> None:
+    asked = making(cloud)
+    asked["cluster"]["id"] = "orders"
+    with pytest.raises(StepFailed, match="InvalidRequest: There is a cluster orders already"):
+        step("EnsureMembership", **asked)
+    assert not [call for call in cloud.calls if call.changes]
+
+
+def test_a_cluster_that_is_gone_is_not_made_again(cloud: Cloud, step: Step) -> None:
+    progress = step("EnsureMembership", **making(cloud))["outputs"]
+    del rds.backend(cloud).clusters["sales"]
+    with pytest.raises(StepFailed, match="ClusterNotFound: There is no DB cluster 'sales'"):
+        step("EnsureMembership", **making(cloud, progress=progress))
+    assert len(calls(cloud, MADE_BY)) == 1
+
+
+def test_a_cluster_that_is_to_be_modified_is_never_made(cloud: Cloud, step: Step) -> None:
+    with pytest.raises(StepFailed, match="ClusterNotFound"):
+        step("EnsureMembership", **arguments(cloud, cluster={"id": "sales", "endpoint": ""}))
+    assert not [call for call in cloud.calls if call.changes]
+
+
+def test_instances_are_made_when_the_cluster_is_available(cloud: Cloud, step: Step) -> None:
+    progress = step("EnsureMembership", **making(cloud))["outputs"]
+    assert step("EnsureMembership", **making(cloud, progress=progress))["reason"] == "Cluster sales is being created"
+    assert not made_instances(cloud)
+    cloud.run(until=cloud.clock.now + cloud.takes.new_cluster)
+    answer = step("EnsureMembership", **making(cloud, progress=progress))
+    assert (answer["reason"], answer["wait_seconds"]) == ("The instances of sales are being created", 180)
+    assert [call["DBClusterIdentifier"] for call in calls(cloud, INSTANCE)] == ["sales", "sales"]
+    assert made_instances(cloud) == ["sales-1", "sales-2"]
+    assert [
+        each.db_instance_identifier for each in rds.cluster_of(cloud, "sales").members if each.is_cluster_writer
+    ] == ["sales-1"]
+    assert step("EnsureMembership", **making(cloud, progress=progress))["reason"] == answer["reason"]
+    assert len(made_instances(cloud)) == 2
+
+
+def made_without_instances(cloud: Cloud, step: Step) -> None:
+    """A run that ended when the cluster had been created."""
+    step("EnsureMembership", **making(cloud))
+    cloud.run()
+
+
+def test_an_interrupted_run_is_finished_by_the_next(cloud: Cloud, step: Step) -> None:
+    made_without_instances(cloud, step)
+    finished(cloud, step, making(cloud))
+    assert len(calls(cloud, MADE_BY)) == 1
+    assert made_instances(cloud) == ["sales-1", "sales-2"]
+
+
+def test_only_the_missing_instances_are_made(cloud: Cloud, step: Step) -> None:
+    made_without_instances(cloud, step)
+    step("EnsureMembership", **making(cloud, instances=1))
+    cloud.run()
+    finished(cloud, step, making(cloud))
+    assert made_instances(cloud) == ["sales-1", "sales-2"]
+    assert not calls(cloud, "rds:RebootDBInstance")
+
+
+def test_an_instance_that_somebody_has_made_a_moment_ago_is_waited_for(
+    cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_without_instances(cloud, step)
+    step("EnsureMembership", **making(cloud, instances=1))
+    with monkeypatch.context() as before:
+        before.setattr(clusters, "instances", lambda _: [])
+        answer = step("EnsureMembership", **making(cloud))
+    assert answer["reason"] == "The instances of sales are being created"
+    assert made_instances(cloud) == ["sales-1", "sales-2"]
+
+
+def test_an_instance_of_another_cluster_is_named(cloud: Cloud, step: Step) -> None:
+    made_without_instances(cloud, step)
+    asked = making(cloud, instances=1)
+    asked["way"]["instances"][0]["DBInstanceIdentifier"] = "orders-1"
+    with pytest.raises(StepFailed, match="InstanceUnusable: There is a DB instance orders-1 already"):
+        step("EnsureMembership", **asked)
+
+
+def test_a_cluster_that_is_busy_when_its_instances_are_made_is_waited_for(cloud: Cloud, step: Step) -> None:
+    made_without_instances(cloud, step)
+    strike(cloud, INSTANCE, "InvalidDBClusterStateFault")
+    assert step("EnsureMembership", **making(cloud))["reason"] == "Cluster sales is busy"
+
+
+def test_an_instance_may_have_tags_and_a_parameter_group_of_its_own(cloud: Cloud, step: Step) -> None:
+    made_without_instances(cloud, step)
+    cloud.client("rds").create_db_parameter_group(
+        DBParameterGroupName="sales", DBParameterGroupFamily="aurora-postgresql15", Description="sales"
+    )
+    asked = making(cloud, instances=1)
+    more = {"DBParameterGroupName": "sales", "Tags": [{"Key": "team", "Value": "sales"}]}
+    asked["way"]["instances"][0].update(more)
+    assert not step("EnsureMembership", **asked)["ready"]
+    assert made_instances(cloud) == ["sales-1"]
+
+
+@pytest.mark.parametrize("status", ["failed", "incompatible-create", "insufficient-capacity"])
+def test_a_new_instance_that_got_stuck_is_named(cloud: Cloud, step: Step, status: str) -> None:
+    made_without_instances(cloud, step)
+    step("EnsureMembership", **making(cloud))
+    cloud.run()
+    rds.backend(cloud).databases["sales-2"].status = status
+    with pytest.raises(StepFailed, match=f"InstanceUnusable: Instance sales-2 is {status}"):
+        step("EnsureMembership", **making(cloud))
+
+
+def test_a_new_cluster_that_could_not_join_is_asked_once_more(cloud: Cloud, step: Step) -> None:
+    cloud.failing_joins["sales"] = 1
+    outputs = finished(cloud, step, making(cloud))
+    assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
+    # It has been modified now, so the guide's restart is due.
+    assert outputs["restarted"] == ["sales-2", "sales-1"]
+
+
+def test_a_new_cluster_that_could_not_join_twice_is_an_error(cloud: Cloud, step: Step) -> None:
+    cloud.failing_joins["sales"] = 2
+    with pytest.raises(
+        StepFailed, match=r"EnableKerberosFailed: Membership of sales and sales-2 and sales-1 is .* RDS"
+    ):
+        finished(cloud, step, making(cloud))
+    assert len(calls(cloud, "rds:ModifyDBCluster")) == 1

@@ -28,6 +28,7 @@ def test_a_tag_keeps_what_can_be_read() -> None:
         ({"cluster": "orders"}, "orders"),
         ({"cluster": "arn:aws:rds:eu-central-1:123456789012:cluster:orders"}, "orders"),
         ({"resources": ["arn:aws:rds:eu-central-1:123456789012:cluster:orders"]}, "orders"),
+        ({"cluster": "Orders"}, "orders"),
         ({"resources": []}, ""),
         ({"cluster": "arn:aws:rds:eu-central-1:999999999999:cluster:orders"}, ""),  # not this account's
         ({"cluster": "arn:aws:rds:eu-west-1:123456789012:cluster:orders"}, ""),  # not this Region's

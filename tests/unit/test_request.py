@@ -31,6 +31,17 @@ def test_the_examples_are_taken(name: str) -> None:
     assert parse_json(Request, (EVENTS / name).read_text(), "The input").cluster == "orders"
 
 
+@pytest.mark.parametrize("way", ["create", "restore", "restore_to_time"])
+def test_the_examples_of_clusters_to_be_made_are_taken(way: str) -> None:
+    text = (EVENTS / f"console-{way.replace('_', '-')}.json").read_text()
+    request = parse_json(Request, text, "The input")
+    assert (request.cluster, request.ways) == ("sales", [way])
+
+
+def test_a_cluster_is_named_as_rds_does() -> None:
+    assert parse(Request, {"cluster": "Orders"}, "The input").cluster == "orders"
+
+
 def test_the_tag_event_stands_for_its_cluster() -> None:
     event = parse(TagEvent, json.loads((EVENTS / "tag-change.json").read_text()), "The tag event")
     assert event.request().cluster == "arn:aws:rds:eu-central-1:123456789012:cluster:orders"
@@ -48,6 +59,10 @@ def test_the_tag_event_stands_for_its_cluster() -> None:
         ({"cluster": "orders", "principals": ["a" * 64]}, "has 64 bytes"),
         ({"cluster": "orders", "principals": [{"name": "a@B.C", "realm": "D.E"}]}, "realm"),
         ({"cluster": "orders", "principals": [{"name": "alice", "roles": ["ä" * 32]}]}, "has 64 bytes"),
+        ({"cluster": "sales", "create": {"parameters": {}}}, "create.instances: Field required"),
+        ({"cluster": "sales", "create": {"instances": [{}]}}, "create.parameters: Field required"),
+        ({"cluster": "sales", "restore": {"parameters": {}, "instances": []}}, "restore.instances: List should have"),
+        ({"cluster": "sales", "restoreToTime": {}}, "restoreToTime: Extra inputs are not permitted"),
         ([], "valid dictionary"),
     ],
 )

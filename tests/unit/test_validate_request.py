@@ -137,3 +137,13 @@ def test_a_busy_cluster_is_waited_for(cloud: Cloud, step: Step, status: str) -> 
 def test_an_old_version_is_a_warning(cloud: Cloud, step: Step) -> None:
     rds.cluster_of(cloud, "orders").engine_version = "10.21"
     assert "Aurora PostgreSQL 10.21" in plan(step, principals=["alice"])["warnings"][0]
+
+
+def test_a_principal_of_an_unknown_realm_is_a_warning(cloud: Cloud, step: Step) -> None:
+    listed = ["alice", "bob@ONPREM.EXAMPLE.COM", "eve@child.onprem.example.com", "mallory@SONPREM.EXAMPLE.COM"]
+    warnings = plan(step, principals=listed)["warnings"]
+    assert len(warnings) == 3
+    assert warnings[0].startswith("The realm of bob@ONPREM.EXAMPLE.COM is neither CORP.EXAMPLE.COM nor")
+    put(cloud, "/aurora-kerberos/settings", {"trusts": [{"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"]}]})
+    (warning,) = plan(step, principals=listed)["warnings"]
+    assert "mallory@SONPREM.EXAMPLE.COM" in warning

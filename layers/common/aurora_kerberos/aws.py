@@ -87,6 +87,13 @@ def message(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
+def redacted(error: ClientError, password: str) -> ClientError:
+    """The error without the password, which AWS may quote as what it was sent."""
+    error.response["Error"]["Message"] = message(error).replace(password, "***")
+    error.args = tuple(str(part).replace(password, "***") for part in error.args)
+    return error
+
+
 def translate(error: ClientError | BotoCoreError) -> KerberosError:
     """The workflow's error for one of botocore's that a step did not expect."""
     if isinstance(error, ConnectTimeoutError | EndpointConnectionError):
@@ -112,6 +119,14 @@ def secret(secret_id: str, *fields: str) -> dict[str, str]:
         SecretUnusable: missing, scheduled for deletion, without a value, not JSON, or without one of the fields.
     """
     remedy = f"Store a JSON object with {' and '.join(map(repr, fields))} in the secret."
+    content = secret_content(secret_id, remedy)
+    if missing := [name for name in fields if not content.get(name)]:
+        raise SecretUnusable(f"The secret {secret_id} has no {' and no '.join(map(repr, missing))}.", remedy)
+    return {name: str(content[name]) for name in fields}
+
+
+def secret_content(secret_id: str, remedy: str) -> dict[str, Any]:
+    """All of a JSON secret; raises as `secret`, with the remedy."""
     try:
         value = client("secretsmanager").get_secret_value(SecretId=secret_id)
     except ClientError as error:
@@ -123,7 +138,4 @@ def secret(secret_id: str, *fields: str) -> dict[str, str]:
     except ValueError:
         # Without a cause: the text that is not JSON may be the secret itself.
         raise SecretUnusable(f"The secret {secret_id} is not JSON.", remedy) from None
-    missing = [name for name in fields if not isinstance(content, dict) or not content.get(name)]
-    if missing:
-        raise SecretUnusable(f"The secret {secret_id} has no {' and no '.join(map(repr, missing))}.", remedy)
-    return {name: str(content[name]) for name in fields}
+    return content if isinstance(content, dict) else {}

@@ -87,6 +87,38 @@ class DirectoryUnusable(ConfigurationError):
     """The directory is of the wrong type, failed, or is being deleted."""
 
 
+class DirectoryAccountRoleMissing(ConfigurationError):
+    """Something can only be done in the directory's own account, and no role there is configured."""
+
+
+class TrustDiffers(ConfigurationError):
+    """A trust with the domain exists, of another direction or type than is asked for."""
+
+
+class TrustNotVerified(ConfigurationError):
+    """The trust exists on this side, and the two sides do not come together."""
+
+
+class TrustFailed(ConfigurationError):
+    """AWS could not make or change the trust."""
+
+
+class DirectoryDataUnavailable(ConfigurationError):
+    """Users and groups of the directory cannot be read or written: data access is not on, or the directory is ill."""
+
+
+class DirectoryGroupUnfit(ConfigurationError):
+    """A group of the directory is missing, is no security group, or its name is taken by something that is no group."""
+
+
+class DirectoryUserUnfit(ConfigurationError):
+    """A user of the directory is missing, or his name is taken by something that is no user."""
+
+
+class ShareRefused(ConfigurationError):
+    """The directory of another account is not shared with the cluster's account, and a person has to act."""
+
+
 class ServiceRoleInvalid(ConfigurationError):
     """The IAM role that lets Aurora use the directory cannot be assumed by it, or RDS refuses it."""
 

@@ -42,7 +42,7 @@ def requested_cluster(request: object, execution: str) -> str:
     if not isinstance(named, str) or (named.startswith("arn:") and place(named) != place(execution)):
         return ""
     name = named.rpartition(":cluster:")[2]
-    return name if IDENTIFIER.fullmatch(name) else ""
+    return name.lower() if IDENTIFIER.fullmatch(name) else ""
 
 
 def place(arn: str) -> list[str]:

@@ -6,15 +6,15 @@ API's own model and against the account before anything is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
-from botocore.utils import parse_timestamp
 from botocore.validate import ParamValidator
 
-from aurora_kerberos import clusters
+from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import InvalidRequest
 
@@ -24,18 +24,33 @@ OPERATIONS = {
     "restore_to_time": "RestoreDBClusterToPointInTime",
 }
 ENGINE = "aurora-postgresql"
-# What this workflow fills in itself; passwords never stand in an execution's input.
-OURS = {
-    "DBClusterIdentifier",
-    "Domain",
-    "DomainIAMRoleName",
-    "Engine",
-    "ManageMasterUserPassword",
-    "MasterUserPassword",
-    "SourceRegion",
+# What this workflow fills in itself.
+OURS = {"DBClusterIdentifier", "Domain", "DomainIAMRoleName", "Engine", "ManageMasterUserPassword", "SourceRegion"}
+# Roles that would have to be passed to RDS: the template lets the functions pass the directory's alone.
+ROLES = {"AssociatedRoles", "MonitoringRoleArn"}
+# What "CreateDBInstance" of the RDS API reference takes for an instance of an Aurora cluster. Of the rest it says that
+# it "doesn't apply to Amazon Aurora DB instances", and RDS would say so when the cluster has been made.
+OF_INSTANCES = {
+    "AutoMinorVersionUpgrade",
+    "AvailabilityZone",
+    "CACertificateIdentifier",
+    "DBInstanceClass",
+    "DBInstanceIdentifier",
+    "DBParameterGroupName",
+    "EnablePerformanceInsights",
+    "MonitoringInterval",
+    "PerformanceInsightsKMSKeyId",
+    "PerformanceInsightsRetentionPeriod",
+    "PreferredMaintenanceWindow",
+    "PromotionTier",
+    "PubliclyAccessible",
+    "Tags",
 }
-OURS_OF_INSTANCES = {"DBClusterIdentifier", "Domain", "DomainIAMRoleName", "Engine", "MasterUserPassword"}
+# "DBClusterIdentifier" and "DBInstanceIdentifier" of the RDS API reference; RDS keeps them in lower case.
+IDENTIFIER = re.compile(r"(?=.{1,63}$)[a-z](-?[a-z0-9])*")
 MADE_BY_TAG = "kerberos-made-by"
+# "Error codes for the Amazon EC2 API".
+NO_GROUP = {"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidParameterValue"}
 REMEDY = "Correct the parameters, which are those of the RDS API; nothing has been made."
 
 
@@ -43,14 +58,21 @@ def parameters(way: str, cluster: str, given: Mapping[str, Any]) -> dict[str, An
     """The parameters of the call that makes the cluster, but for the directory and the role."""
     engine = {} if way == "restore_to_time" else {"Engine": ENGINE}
     master = {"MasterUsername": "postgres", "ManageMasterUserPassword": True} if way == "create" else {}
-    tags = [*given.get("Tags", []), {"Key": MADE_BY_TAG, "Value": "aurora-kerberos"}]
-    return {"DBClusterIdentifier": cluster, **engine, **master, **given, "Tags": tags}
+    time = {"RestoreToTime": restore_time(given).isoformat()} if "RestoreToTime" in given else {}
+    tags = [tag for tag in given.get("Tags", []) if tag.get("Key") != MADE_BY_TAG]
+    tags.append({"Key": MADE_BY_TAG, "Value": "aurora-kerberos"})
+    return {"DBClusterIdentifier": cluster, **engine, **master, **given, **time, "Tags": tags}
 
 
 def instances(cluster: str, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The parameters of the calls that make the instances; the first is the writer."""
     return [
-        {"DBInstanceIdentifier": f"{cluster}-{number}", "DBClusterIdentifier": cluster, "Engine": ENGINE, **each}
+        {
+            **each,
+            "DBInstanceIdentifier": each.get("DBInstanceIdentifier", f"{cluster}-{number}").lower(),
+            "DBClusterIdentifier": cluster,
+            "Engine": ENGINE,
+        }
         for number, each in enumerate(given, 1)
     ]
 
@@ -59,47 +81,105 @@ def refuse_malformed(way: str, given: Mapping[str, Any], given_instances: Iterab
     """Hold what was given against the API's model.
 
     Raises:
-        InvalidRequest: naming what the call would not take, and what is missing.
+        InvalidRequest: naming what the call would not take, and what is missing; never a value, which may be a secret.
     """
-    refuse_ours(way, given, OURS)
+    refuse_ours(f"{way}.parameters", given)
+    if "RestoreToTime" in given:
+        restore_time(given)  # botocore takes more for a time, and stumbles over some of it
+    engine = {} if way == "restore_to_time" else {"Engine": ENGINE}
+    hold(f"{way}.parameters", OPERATIONS[way], {"DBClusterIdentifier": "x", **engine, **given})
     for number, each in enumerate(given_instances):
-        refuse_ours(f"{way}.instances.{number}", each, OURS_OF_INSTANCES)
-        hold(f"{way}.instances.{number}", "CreateDBInstance", {"DBInstanceIdentifier": "x", "Engine": ENGINE, **each})
-    hold(
-        way,
-        OPERATIONS[way],
-        {"DBClusterIdentifier": "x", "Engine": ENGINE, **given}
-        if way != "restore_to_time"
-        else {"DBClusterIdentifier": "x", **given},
-    )
-    missing = [name for name in ("DBSubnetGroupName", "VpcSecurityGroupIds") if not given.get(name)]
-    if way == "restore_to_time":
-        if not given.get("SourceDBClusterIdentifier"):
-            missing.append("SourceDBClusterIdentifier")
-        if bool(given.get("RestoreToTime")) == bool(given.get("UseLatestRestorableTime")):
-            missing.append("either RestoreToTime or UseLatestRestorableTime")
+        where = f"{way}.instances.{number}"
+        refuse_ours(where, each)
+        hold(where, "CreateDBInstance", {"DBInstanceIdentifier": "x", "Engine": ENGINE, **each})
+        if beyond := sorted(set(each) - OF_INSTANCES):
+            raise InvalidRequest(f"{where} holds {' and '.join(beyond)}, which an instance of Aurora has not.", REMEDY)
+    required = {"restore": ["SnapshotIdentifier"], "restore_to_time": ["SourceDBClusterIdentifier"]}.get(way, [])
+    missing = [name for name in (*required, "DBSubnetGroupName", "VpcSecurityGroupIds") if not given.get(name)]
+    if way == "restore_to_time" and ("RestoreToTime" in given) == given.get("UseLatestRestorableTime", False):
+        missing.append("either RestoreToTime or UseLatestRestorableTime")
     if missing:
         raise InvalidRequest(f"{way}.parameters lacks {' and '.join(missing)}.", REMEDY)
+    if "RestoreToTime" in given and given.get("RestoreType") == "copy-on-write":
+        raise InvalidRequest("A clone (RestoreType copy-on-write) is of the present: it has no RestoreToTime.", REMEDY)
 
 
-def refuse_ours(where: str, given: Mapping[str, Any], ours: set[str]) -> None:
-    """Refuse what the workflow decides."""
-    if unasked := sorted(ours & set(given)):
+def refuse_ours(where: str, given: Mapping[str, Any]) -> None:
+    """Refuse what the workflow decides, and every password, however its parameter is spelt."""
+    if passwords := [name for name in given if "password" in name.lower() and name not in OURS]:
+        raise InvalidRequest(
+            f"{where} holds {' and '.join(sorted(passwords))}; no password may stand in an execution's input.",
+            "Leave it out, and use that password nowhere: the execution's history shows it. RDS makes the master "
+            "password of a new cluster and keeps it in Secrets Manager.",
+        )
+    if unasked := sorted(OURS & set(given)):
         raise InvalidRequest(
             f"{where} holds {' and '.join(unasked)}, which this workflow fills in itself.",
             "Leave it out. A new cluster's master password is made and kept by RDS in Secrets Manager.",
+        )
+    if roles := sorted(ROLES & set(given)):
+        raise InvalidRequest(
+            f"{where} holds {' and '.join(roles)}; this workflow passes no role to RDS but the directory's.",
+            "Leave it out, and modify the cluster when it is there.",
         )
 
 
 def hold(where: str, operation: str, given: Mapping[str, Any]) -> None:
     """Hold parameters against the model of an operation."""
     model = client("rds").meta.service_model.operation_model(operation).input_shape
-    unknown = sorted(set(given) - set(model.members))
-    report = ParamValidator().validate(dict(given), model)
-    if unknown or report.has_errors():
-        problems = [*(f"{operation} has no parameter {name}" for name in unknown)]
-        problems += [report.generate_report().replace("\n", "; ")] if report.has_errors() else []
-        raise InvalidRequest(f"{where} is not valid: {'; '.join(problems)}.", REMEDY)
+    problems = [problem(*found) for found in ParamValidator().validate(dict(given), model)._errors]
+    # RDS takes an empty name for none, and would describe all there is.
+    problems += [f"{name} is empty" for name, value in given.items() if value == ""]
+    if problems:
+        raise InvalidRequest(f"{where} is not valid for {operation}: {'; '.join(problems)}.", REMEDY)
+
+
+def problem(kind: str, name: str, details: Mapping[str, Any]) -> str:
+    """What botocore has found, but for the value that it would quote."""
+    inside = f" in {name.removeprefix('.')}" if name else ""
+    match kind:
+        case "missing required field":
+            return f"{details['required_name']} is missing{inside}"
+        case "unknown field":
+            return f"there is no parameter {details['unknown_param']}{inside}"
+        case "invalid type":
+            types = re.findall(r"'([\w.]+)'", " ".join(details["valid_types"]))
+            return f"{name.removeprefix('.')} must be {' or '.join(types)}"
+    return f"{name.removeprefix('.')} has an {kind}"
+
+
+def restore_time(given: Mapping[str, Any]) -> datetime:
+    """The time to restore, which is UTC when it does not say otherwise.
+
+    Raises:
+        InvalidRequest: it is no time of ISO 8601.
+    """
+    try:
+        time = datetime.fromisoformat(given["RestoreToTime"])
+    except (TypeError, ValueError):
+        raise InvalidRequest("RestoreToTime is not a time such as 2026-01-05T08:00:00Z.", REMEDY) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def refuse_names(cluster: str, made_instances: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse identifiers that RDS would not take, which its model does not say."""
+    identifiers = [cluster, *(instance["DBInstanceIdentifier"] for instance in made_instances)]
+    for number, name in enumerate(identifiers):
+        if not IDENTIFIER.fullmatch(name):
+            raise InvalidRequest(
+                f"{name!r} is no identifier: at most 63 letters, digits and single hyphens, a letter first.", REMEDY
+            )
+        if number and name in identifiers[1:number]:
+            raise InvalidRequest(f"Two instances have the name {name}.", REMEDY)
+
+
+def refuse_made_by_others(cluster: Mapping[str, Any], way: str) -> None:
+    """Refuse to go on making a cluster that somebody else has made."""
+    if MADE_BY_TAG not in names.tags(cluster):
+        raise InvalidRequest(
+            f"There is a cluster {cluster['DBClusterIdentifier']} already, and this workflow has not made it.",
+            f"Leave out `{way}` to enable Kerberos on it as it is, or choose another identifier.",
+        )
 
 
 def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[dict[str, Any]]) -> str:
@@ -110,6 +190,10 @@ def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[di
     """
     source = {"create": no_source, "restore": snapshot, "restore_to_time": source_cluster}[way](made)
     version = str(made.get("EngineVersion") or source.get("EngineVersion", ""))
+    if way == "create":
+        which = {"EngineVersion": version} if version else {"DefaultOnly": True}
+        known = found("describe_db_engine_versions", "DBEngineVersions", "", Engine=ENGINE, **which)
+        version = version or str(known["EngineVersion"])
     subnet_group = found(
         "describe_db_subnet_groups",
         "DBSubnetGroups",
@@ -124,11 +208,6 @@ def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[di
             "DBParameterGroupNotFound",
             DBClusterParameterGroupName=group,
         )
-    if way == "create" and version:
-        found("describe_db_engine_versions", "DBEngineVersions", "", Engine=ENGINE, EngineVersion=version)
-    names = [instance["DBInstanceIdentifier"] for instance in made_instances]
-    if len(set(names)) != len(names):
-        raise InvalidRequest(f"{way}.instances has a name twice: {', '.join(sorted(names))}.", REMEDY)
     for instance in made_instances:
         refuse_instance(instance, version, made)
     return version
@@ -139,7 +218,7 @@ def refuse_foreign_groups(groups: list[str], vpc: str) -> None:
     try:
         described = client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
     except ClientError as error:
-        if code(error) not in {"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidGroup.Malformed"}:
+        if code(error) not in NO_GROUP:
             raise
         raise InvalidRequest(f"VpcSecurityGroupIds: {', '.join(groups)} do not all exist.", REMEDY) from error
     if foreign := [group["GroupId"] for group in described if group["VpcId"] != vpc]:
@@ -154,18 +233,17 @@ def refuse_instance(instance: Mapping[str, Any], version: str, made: Mapping[str
     try:
         client("rds").describe_db_instances(DBInstanceIdentifier=name)
     except ClientError as error:
-        if code(error) not in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
+        if code(error) != "DBInstanceNotFound":
             raise
     else:
         raise InvalidRequest(f"There is a DB instance {name} already.", REMEDY)
-    of_version = {"EngineVersion": version} if version else {}
     found(
         "describe_orderable_db_instance_options",
         "OrderableDBInstanceOptions",
         "",
         Engine=ENGINE,
         DBInstanceClass=instance_class,
-        **of_version,
+        EngineVersion=version,
     )
 
 
@@ -189,15 +267,16 @@ def snapshot(made: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def source_cluster(made: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The cluster to restore a point in time of."""
-    source = clusters.describe(made["SourceDBClusterIdentifier"])
+    """The cluster to restore a point in time of (`rds:DescribeDBClusters`)."""
+    name = made["SourceDBClusterIdentifier"]
+    source = found("describe_db_clusters", "DBClusters", "DBClusterNotFoundFault", DBClusterIdentifier=name)
     if source["Engine"] != ENGINE:
-        raise InvalidRequest(f"The cluster {source['DBClusterIdentifier']} runs {source['Engine']}.", REMEDY)
-    if wanted := made.get("RestoreToTime"):
-        time: datetime = parse_timestamp(wanted)
-        earliest, latest = source.get("EarliestRestorableTime"), source.get("LatestRestorableTime")
-        if (earliest and time < earliest) or (latest and time > latest):
-            raise InvalidRequest(f"RestoreToTime {wanted} is not between {earliest} and {latest}.", REMEDY)
+        raise InvalidRequest(f"The cluster {name} runs {source['Engine']}.", REMEDY)
+    if "RestoreToTime" in made:
+        earliest, latest = source["EarliestRestorableTime"], source["LatestRestorableTime"]
+        if not earliest <= restore_time(made) <= latest:
+            window = f"{earliest.isoformat()} and {latest.isoformat()}"
+            raise InvalidRequest(f"RestoreToTime {made['RestoreToTime']} is not between {window}.", REMEDY)
     return source
 
 
@@ -205,12 +284,12 @@ def found(operation: str, key: str, not_found: str, **named: Any) -> Mapping[str
     """The first of what an operation of RDS describes.
 
     Raises:
-        InvalidRequest: it describes nothing.
+        InvalidRequest: it describes nothing, or the names are none that RDS could have.
     """
     try:
         described = getattr(client("rds"), operation)(**named)[key]
     except ClientError as error:
-        if not not_found or code(error).removesuffix("Fault") != not_found.removesuffix("Fault"):
+        if code(error) not in {not_found, "InvalidParameterValue"}:
             raise
         described = []
     if not described:

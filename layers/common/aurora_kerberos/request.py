@@ -48,9 +48,9 @@ class Principal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name
-    realm: Name | None = None
-    roles: list[Name] = Field(default_factory=list)
+    name: Annotated[Name, Field(description="Its name, with or without a realm.")]
+    realm: Annotated[Name | None, Field(description="Its realm; the directory's, when it has none.")] = None
+    roles: Annotated[list[Name], Field(description="Database roles that it is granted beside rds_ad.")] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -84,9 +84,9 @@ class PrincipalGroup(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     group: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f@/\\\[\]:;|=,+*?<>\"]{1,63}$")]
-    roles: list[Name] = Field(default_factory=list)
-    map_to: Name | None = None
-    weight: Annotated[int, Field(ge=1)] = 1
+    roles: Annotated[list[Name], Field(description="Database roles that its members, or `map_to`, are granted.")] = []
+    map_to: Annotated[Name | None, Field(description="Database role that its members log in as.")] = None
+    weight: Annotated[int, Field(ge=1, description="Of the groups that a member is in, the heaviest counts.")] = 1
 
 
 def _kind(value: object) -> str:
@@ -104,8 +104,11 @@ class NewCluster(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    parameters: dict[str, Any]
-    instances: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=16)]
+    parameters: Annotated[dict[str, Any], Field(description="Those of CreateDBCluster or RestoreDBCluster….")]
+    instances: Annotated[
+        list[dict[str, Any]],
+        Field(min_length=1, max_length=16, description="Parameters of CreateDBInstance; the first is the writer."),
+    ]
 
 
 class Request(BaseModel):
@@ -116,13 +119,16 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cluster: Annotated[str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$")]
-    principals: list[Listed] | None = None
-    master_secret: str = ""
-    database: Name = "postgres"
-    create: NewCluster | None = None
-    restore: NewCluster | None = None
-    restore_to_time: NewCluster | None = None
+    # RDS keeps identifiers in lower case.
+    cluster: Annotated[
+        str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$", to_lower=True)
+    ]
+    principals: Annotated[list[Listed] | None, Field(description="Who may log in.")] = None
+    master_secret: Annotated[str, Field(description="Secret with `username` and `password` of the master user.")] = ""
+    database: Annotated[Name, Field(description="The database that the functions connect to.")] = "postgres"
+    create: Annotated[NewCluster | None, Field(description="Make the cluster.")] = None
+    restore: Annotated[NewCluster | None, Field(description="Restore it from a snapshot.")] = None
+    restore_to_time: Annotated[NewCluster | None, Field(description="Restore it to a point in time.")] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Request:
@@ -130,6 +136,8 @@ class Request(BaseModel):
             raise ValueError(f"{' and '.join(self.ways)} exclude each other")
         if self.ways and self.cluster.startswith("arn:"):
             raise ValueError("a cluster that is to be made is named by its identifier")
+        if self.create and self.master_secret:
+            raise ValueError("a cluster that is created has a master_secret of RDS's own")
         return self
 
     @property
@@ -176,7 +184,11 @@ class Trust(BaseModel):
         list[IPvAnyAddress], Field(min_length=1, max_length=4, description="The domain's DNS servers, by address.")
     ]
     password_secret: Annotated[
-        str, Field(description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said.")
+        str,
+        Field(
+            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said. Another "
+            "one must begin with the prefix and end with `/trust` as well."
+        ),
     ] = ""
 
 
@@ -186,9 +198,9 @@ class User(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[UserName, Field(description="The name to log in with (sAMAccountName).")]
-    given_name: str = ""
-    surname: str = ""
-    email: str = ""
+    given_name: Annotated[str, Field(description="Given to a user that has none; an existing value is kept.")] = ""
+    surname: Annotated[str, Field(description="Likewise.")] = ""
+    email: Annotated[str, Field(description="Likewise.")] = ""
 
 
 class Group(BaseModel):
