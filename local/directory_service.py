@@ -138,12 +138,15 @@ class Directories:
     def client_conf(self, hosts: Hosts | None = None) -> str:
         """Where the KDCs of this machine are; libkrb5 reads it before a client's own krb5.conf.
 
-        Those that `hosts` do not reach are said to be where nobody listens.
+        Those of directories that `hosts` do not reach are said to be where nobody listens.
         """
         sections = []
         for name, kdc in self._kdcs.items():
-            open_ = hosts is None or reaches(self._cloud, hosts, Hosts.of_directory(self.find(name)), 88)
-            sections.append(section(kdc.realm, kdc.port, LOOPBACK if open_ else NOBODY))
+            address = LOOPBACK
+            if hosts and name not in self.on_premises:  # whose network is nobody's model
+                found = Hosts.of_directory(self.find(name))
+                address = LOOPBACK if reaches(self._cloud, hosts, found, 88) else NOBODY
+            sections.append(section(kdc.realm, kdc.port, address))
         return f"[realms]\n{''.join(sections)}" if sections else ""
 
     def stop(self) -> None:

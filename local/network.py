@@ -158,7 +158,7 @@ class Networks:
 
 
 def peer(cloud: Cloud, here: Network, there: Network, status: str = "active") -> str:
-    """A peering somebody has made by hand long ago, in some status; its id."""
+    """A peering somebody has made by hand long ago, and all of it, in some status; its id."""
     backend = ec2_backends[here.account][cloud.region]
     living = [each for each in backend.vpc_pcxs.values() if between(each) == {here.vpc, there.vpc}]
     if living and status == "active":
@@ -166,6 +166,8 @@ def peer(cloud: Cloud, here: Network, there: Network, status: str = "active") ->
     accepter = ec2_backends[there.account][cloud.region].get_vpc(there.vpc)
     made = backend.create_vpc_peering_connection(backend.get_vpc(here.vpc), accepter)
     made._status.code, made._status.message = status, status.capitalize()
+    for options in (made.requester_options, made.accepter_options):
+        options["AllowDnsResolutionFromRemoteVpc"] = True
     return str(made.id)
 
 
@@ -269,7 +271,8 @@ class Hosts:
 
     @classmethod
     def of_directory(cls, directory: Any) -> Hosts:
-        """The domain controllers of moto's directory."""
+        """The domain controllers of moto's directory, or of the one that a shared one is."""
+        directory = getattr(directory, "owner", directory)
         settings = directory.vpc_settings
         addresses = dict(zip(map(IPv4Address, directory.subnet_ips), settings["SubnetIds"], strict=True))
         return cls(directory.account_id, settings["VpcId"], [directory.security_group_id], addresses)

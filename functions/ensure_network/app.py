@@ -167,7 +167,7 @@ def refuse_obstacles(ways: list[Way]) -> None:
         living = [each for each in standing(way) if each["Status"]["Code"] not in REFUSED]
         peering = living[0]["VpcPeeringConnectionId"] if living else ""
         pairs = [(a, b) for a in way.source.blocks for b in way.target.blocks if a.overlaps(b)]
-        if pairs and not peering:
+        if pairs:
             raise NetworkOverlaps(
                 f"{way.source.vpc_id} of {way.source.name} and {way.target.vpc_id} of {way.target.name} cannot be "
                 f"peered: {' and '.join(f'{a} overlaps {b}' for a, b in pairs)}.",

@@ -331,6 +331,14 @@ def test_a_directory_of_another_account_is_connected_from_both_accounts(make: Ma
     assert len(situation.changes()) == before
 
 
+def test_a_peering_that_the_other_account_has_asked_for_is_accepted_in_this_one(make: Make) -> None:
+    situation = make([Vpc(name="identity", account=ELSEWHERE, cidrs=["10.1.0.0/16"])], {"account": ELSEWHERE})
+    peering = situation.peer("pending-acceptance", asked_by_directory=True)
+    assert situation.until_ready()["peering"] == peering.id
+    accepted = next(call for call in situation.changes() if call.operation == "AcceptVpcPeeringConnection")
+    assert accepted.account == HOME
+
+
 def test_only_the_own_side_is_looked_at_when_a_directory_was_shared_by_hand(make: Make) -> None:
     by_hand = {"10.0.0.0/8": "transit gateway"}
     other = Vpc(name="identity", account=ELSEWHERE, cidrs=["10.1.0.0/16"], route_table=False)

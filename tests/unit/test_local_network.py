@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.ec2.models import ec2_backends
 
 from local import network, rds, scenario
 from local.cloud import Cloud
@@ -98,6 +99,14 @@ def test_a_group_counts_across_a_peering_only_while_that_is_active(cloud: Cloud)
     (peering,) = ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]
     ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering["VpcPeeringConnectionId"])
     assert not reaches(cloud, source, target, 88)
+
+
+def test_a_route_leads_over_a_peering_only_while_that_is_active(cloud: Cloud) -> None:
+    source, target = prepare(cloud, *pair(), directory=OPEN)
+    assert reaches(cloud, source, target, 88)
+    (peering,) = ec2_backends[cloud.home][cloud.region].vpc_pcxs.values()
+    peering._status.code = "provisioning"
+    assert "no route" in next(obstacles(cloud, source, target, 88))
 
 
 def test_a_directory_of_another_account_has_a_vpc_that_can_be_peered(cloud: Cloud) -> None:
