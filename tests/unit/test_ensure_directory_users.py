@@ -22,7 +22,7 @@ DATA = botocore.session.get_session().get_service_model("ds-data")
 CALLED = ["DescribeUser", "CreateUser", "UpdateUser", "DescribeGroup", "CreateGroup", "AddGroupMember"]
 
 SECRET = "aurora-kerberos/corp.example.com/users/{}"
-GRANT = {"principal": "zoe@CORP.EXAMPLE.COM", "roles": ["r"], "groups": []}
+GRANT = {"principal": "zoe@CORP.EXAMPLE.COM", "roles": ["r"], "named": True, "groups": []}
 
 
 @pytest.fixture(autouse=True)
@@ -469,10 +469,16 @@ def test_members_of_nested_groups_become_principals_once_and_computers_do_not(cl
     assert outputs["groups"] == ["Team", "deep"]
     assert outputs["mappings"] == []
     assert outputs["principals"] == [
-        {"principal": "alice@CORP.EXAMPLE.COM", "roles": ["app_read", "app_write"], "groups": ["Team", "deep"]},
+        {
+            "principal": "alice@CORP.EXAMPLE.COM",
+            "roles": ["app_read", "app_write"],
+            "named": False,
+            "groups": ["Team", "deep"],
+        },
         {
             "principal": "kerberos-check@CORP.EXAMPLE.COM",
             "roles": ["app_read", "app_write"],
+            "named": False,
             "groups": ["Team", "deep"],
         },
         GRANT,
@@ -484,7 +490,7 @@ def test_who_is_listed_by_name_and_by_group_has_both_s_roles(cloud: Cloud, step:
     scenario.create_users(cloud, directory(cloud)["id"], ["zoe"])
     scenario.add_groups(cloud, directory(cloud)["id"], {"team": ["zoe"]})
     (grant,) = run(cloud, step, principal_groups=[listed("team", "s")])["principals"]
-    assert grant == {"principal": "zoe@CORP.EXAMPLE.COM", "roles": ["r", "s"], "groups": ["team"]}
+    assert grant == {"principal": "zoe@CORP.EXAMPLE.COM", "roles": ["r", "s"], "named": True, "groups": ["team"]}
 
 
 def test_a_mapped_group_is_not_expanded(cloud: Cloud, step: Step) -> None:
