@@ -181,6 +181,11 @@ UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 # What AWS checks when it acts in the caller's name: {function, or role of another account: actions}; no call of ours
 # shows them.
 BEHIND_THE_CALLS = {
+    # GetSecretValue, for secrets under a customer managed key.
+    "CheckDatabase": {"kms:Decrypt"},
+    "EnsureDatabaseUsers": {"kms:Decrypt"},
+    "EnsureTrust": {"kms:Decrypt"},
+    "VerifyLogin": {"kms:Decrypt"},
     "EnsureDirectory": {
         "ec2:AuthorizeSecurityGroupEgress",
         "ec2:AuthorizeSecurityGroupIngress",

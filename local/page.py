@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import shorten
 from typing import Any
 
 from local import graph
@@ -16,18 +17,18 @@ Fields = Mapping[str, Any]
 
 
 def html(title: str, moments: Sequence[Moment], definition: Fields, result: Fields) -> str:
-    """The run as a page: outcome, checks, timeline, logins, the state machine, every moment.
+    """The run as a page: outcome, timeline, logins, checks, the state machine, every moment.
 
     `result` is the result of a rehearsal; what it lacks is left out. The page loads nothing from elsewhere.
     """
     happened = [moment for moment in moments if moment.kind == "happened"]
     runs = _runs(moments)
     sections = [
-        _section("Checks", _checks(result.get("checks") or [])),
         _section("Timeline", _Timeline(happened, runs, definition).svg() + _legend() if moments else ""),
         _section("What happened around it", _happened(happened)),
         _section("Executions", _executions(result.get("executions") or [], runs)),
         _section("Logins, as pg_stat_gssapi saw them", _logins(result.get("logins") or [])),
+        _section("Checks", _checks(result.get("checks") or [])),
         _section("The state machine", f'<div class="graph">{graph.svg(definition)}</div>'),
         _section("Every moment", _moments(moments, several=len(runs) > 1)),
     ]
@@ -269,7 +270,11 @@ def _header(title: str, result: Fields) -> str:
 
 
 def _checks(checks: Sequence[Fields]) -> str:
-    rows = [(_verdict(check.get("passed")), _text(check.get("check")), _text(check.get("got"))) for check in checks]
+    def seen(check: Fields) -> str:
+        got = str(check.get("got") or "")
+        return shorten(got, 120, placeholder=" …") if check.get("passed") else got
+
+    rows = [(_verdict(check.get("passed")), _text(check.get("check")), _text(seen(check))) for check in checks]
     return _table(("", "Check", "Seen"), rows)
 
 
