@@ -59,8 +59,8 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        """Whether the call asks AWS to change something."""
-        return not self.operation.startswith(READS)
+        """Whether the call asks AWS to change something; what a statement of the Data API does, the database knows."""
+        return not self.operation.startswith(READS) and self.service != "rds-data"
 
 
 # (service, operation) → a function of the cloud and the parameters. A fake answers in place of moto, or returns None to
