@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aurora_kerberos.errors import REMEDY
 from local import rds, scenario
 from local.cloud import Cloud
+from local.faults import Fault, Faults
 from local.scenario import AtStart, Cluster, Directory, Membership, Role
 from tests.unit.conftest import ROLE, Step, StepFailed
 
@@ -144,6 +145,7 @@ def test_the_plan_of_a_new_cluster_shows_the_calls_to_be_made(cloud: Cloud, step
         "port": 5433,
         "database": "postgres",
         "vpc_id": cloud.vpc,
+        "subnet_ids": cloud.subnets,
         "subnet_group": "databases",
         "security_groups": [cloud.named["sales-database"]],
         "master_secret": "",
@@ -424,6 +426,43 @@ def test_a_restored_cluster_needs_the_master_password_of_its_source(
 def test_rds_makes_the_master_password_of_a_created_cluster(cloud: Cloud, step: Step) -> None:
     request = {**asked(cloud, "create"), "master_secret": MASTER_SECRET}
     assert "has a master_secret of RDS's own" in refused(cloud, step, request)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("rds:DescribeDBSubnetGroups", "InvalidParameterValue"),
+        ("rds:DescribeDBEngineVersions", "InvalidParameterValue"),
+        ("rds:DescribeOrderableDBInstanceOptions", "InvalidParameterValue"),
+        ("ec2:DescribeSecurityGroups", "InvalidGroupId.Malformed"),
+        ("ec2:DescribeSecurityGroups", "InvalidParameterValue"),
+    ],
+)
+def test_a_name_that_aws_would_give_to_nothing_is_none_either(cloud: Cloud, step: Step, call: str, error: str) -> None:
+    cloud.faults = Faults([Fault(call=call, error=error)])
+    refused(cloud, step, asked(cloud, "create"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "rds:DescribeDBSubnetGroups",
+        "ec2:DescribeSecurityGroups",
+        "rds:DescribeDBInstances",
+        "secretsmanager:DescribeSecret",
+    ],
+)
+def test_what_aws_may_not_tell_is_not_taken_for_nothing(cloud: Cloud, step: Step, call: str) -> None:
+    cloud.faults = Faults([Fault(call=call, error="AccessDenied")])
+    refused(cloud, step, asked(cloud, "restore"), "AccessDenied")
+
+
+@pytest.mark.parametrize(
+    "name", ["MasterUserPassword", "masteruserpassword", "MasterPassword", "TdeCredentialPassword"]
+)
+def test_a_password_is_one_however_it_is_spelt(cloud: Cloud, step: Step, name: str) -> None:
+    for request in (asked(cloud, "create", **{name: PASSWORD}), asked(cloud, "restore", {**LARGE, name: PASSWORD})):
+        assert f" holds {name}; no password may stand in an execution's input" in refused(cloud, step, request)
 
 
 @pytest.mark.parametrize(
