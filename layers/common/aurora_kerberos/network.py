@@ -278,11 +278,12 @@ def blocking_acls(source: Place, target: Place, ports: Sequence[Ports]) -> list[
     ways = ((source, target, ports, answers), (target, source, answers, ports))
     found: dict[tuple[str, str, int], list[str]] = {}
     for here, there, out, back in ways if target.seen else ways[:1]:
+        own = there if here.role else here  # a subnet that both are in is described in this account
         for subnet, rules in here.acls.items():
             networks = [
                 network
                 for network in there.networks
-                if here.vpc_id != there.vpc_id or not network.subnet_of(here.subnets[subnet])
+                if subnet not in there.subnet_ids or not network.subnet_of(own.subnets[subnet])
             ]
             for egress, needed in ((True, out), (False, back)):
                 ordered = [rule for rule in rules if rule.egress == egress]
