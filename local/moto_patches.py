@@ -11,7 +11,8 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -158,14 +159,26 @@ def _executions() -> None:
 def _jsonata() -> None:
     """jsonata-python in place of a JVM; an expression that yields nothing is an error, as in AWS.
 
-    moto writes the variables into the expression as source text and forgets to escape strings.
+    moto writes the variables into the expression as source text and forgets to escape strings. It evaluates each three
+    times: whether it yields something, of which type, and what; here it is evaluated once.
     """
+    last = threading.local()  # .expression and its .result
+
+    def result_of(expression: str) -> Any:
+        if getattr(last, "expression", None) != expression:
+            try:
+                last.result = Jsonata(expression).evaluate(None)
+            except Exception as error:
+                raise asl_jsonata.JSONataException("UNKNOWN", str(error)) from error
+            last.expression = expression
+        return last.result
 
     def evaluate(expression: str) -> Any:
-        try:
-            result = Jsonata(expression).evaluate(None)
-        except Exception as error:
-            raise asl_jsonata.JSONataException("UNKNOWN", str(error)) from error
+        if expression.startswith("$exists((") and expression.endswith("))"):
+            return result_of(expression[len("$exists(") : -1]) is not None
+        if expression.startswith("$type((") and expression.endswith("))"):
+            return json_type(result_of(expression[len("$type(") : -1]))
+        result = result_of(expression)
         if result is None:
             raise asl_jsonata.JSONataException("UNKNOWN", "The JSONata expression returned nothing (undefined).")
         return json.loads(json.dumps(result))
@@ -180,6 +193,14 @@ def _jsonata() -> None:
     for module in list(sys.modules.values()):
         if getattr(module, "encode_jsonata_variable_declarations", None) is not None:
             module.encode_jsonata_variable_declarations = declarations  # type: ignore[attr-defined]  # any module
+
+
+def json_type(value: Any) -> str:
+    """As JSONata's `$type` names it."""
+    kinds = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
+    if isinstance(value, Mapping | list):
+        return "object" if isinstance(value, Mapping) else "array"
+    return kinds.get(type(value), "function")
 
 
 def _state_machines_of_cloudformation() -> None:

@@ -26,6 +26,9 @@ SUPERUSER = "rdsadmin"
 EXTENSION = Path(__file__).parent / "pg_ad_mapping"
 TEMPLATE = Path(__file__).parent.parent / ".local" / "postgres"
 
+# Small, for it is copied for each server.
+INITDB = ("--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust")
+
 # Aurora's own roles.
 ROLES = """
 CREATE ROLE rds_superuser NOLOGIN;
@@ -66,6 +69,8 @@ ssl_key_file = '{folder}/server.key'
 krb_server_keyfile = '{folder}/server.keytab'
 fsync = off
 full_page_writes = off
+max_wal_size = 8MB
+min_wal_size = 2MB
 shared_buffers = 16MB
 max_connections = 20
 jit = off
@@ -206,13 +211,13 @@ def template() -> Path:
     """A data directory with Aurora's roles, made once: initdb takes most of the time of a start."""
     version = packages.version("postgres")
     roles = ROLES + (GRANT_AD if int(version.partition(".")[0]) >= 16 else "")
-    path = TEMPLATE / f"{version}-{zlib.crc32(roles.encode()):08x}"
+    path = TEMPLATE / f"{version}-{zlib.crc32(' '.join([roles, *INITDB]).encode()):08x}"
     if not path.exists():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             give_away(folder)
             data = folder / "data"
-            run("initdb", "-D", data, "-U", SUPERUSER, "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust")
+            run("initdb", "-D", data, "-U", SUPERUSER, *INITDB)
             run("postgres", "--single", "-D", data, "postgres", text=roles)
             TEMPLATE.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(dir=TEMPLATE))
