@@ -71,11 +71,13 @@ class ActiveDirectory:
         self._running = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Make the domain and serve it; returns when it is served.
+        """Make the domain and serve it; returns when it is served. A second call does nothing.
 
         Raises:
             ServerError: the domain controller does not start.
         """
+        if self._folder.exists():
+            return
         shutil.copytree(template(self.realm), self._folder)
         write_settings(self._folder, self.realm, self.port)
         command: list[str | Path] = [
@@ -172,6 +174,7 @@ class ActiveDirectory:
         return str(self._do("sid", name=name))
 
     def _do(self, operation: str, **arguments: object) -> Any:
+        self.start()
         return self._database.do(operation, **arguments)
 
 

@@ -102,9 +102,7 @@ class Directories:
 
     def add_on_premises(self, domain: str, dns_ips: list[str], password: str) -> OnPremises:
         """A domain of nobody's account, with its KDC; `password` of the trust, empty when its side is not made."""
-        kdc = Kdc(domain.upper(), self._folder / domain)
-        kdc.start()
-        self._kdcs[domain] = kdc
+        kdc = self._kdcs[domain] = Kdc(domain.upper(), self._folder / domain)
         self.on_premises[domain] = OnPremises(domain, kdc, dns_ips, password)
         return self.on_premises[domain]
 
@@ -121,7 +119,7 @@ class Directories:
         self.add_user(directory.directory_id, "admin", directory.password)
 
     def realm(self, name: str) -> Kdc:
-        """The KDC of a directory, be it a shared one, or of an on-premises domain; started when first needed."""
+        """The KDC of a directory, be it a shared one, or of an on-premises domain; it starts when first needed."""
         if name in self.on_premises:
             return self.on_premises[name].kdc
         directory = self.find(name)
@@ -130,9 +128,7 @@ class Directories:
             raise LookupError(f"The local cloud has no directory {name}.")
         if directory.directory_id not in self._kdcs:
             realm = directory.name.upper()
-            kdc = Kdc(realm, self._folder / directory.directory_id)
-            kdc.start()
-            self._kdcs[directory.directory_id] = kdc
+            self._kdcs[directory.directory_id] = Kdc(realm, self._folder / directory.directory_id)
         return self._kdcs[directory.directory_id]
 
     def client_conf(self, hosts: Hosts | None = None) -> str:
@@ -148,6 +144,11 @@ class Directories:
                 address = LOOPBACK if reaches(self._cloud, hosts, found, 88) else NOBODY
             sections.append(section(kdc.realm, kdc.port, address))
         return f"[realms]\n{''.join(sections)}" if sections else ""
+
+    def start(self) -> None:
+        """Serve all realms: a function may want a ticket."""
+        for kdc in self._kdcs.values():
+            kdc.start()
 
     def stop(self) -> None:
         """End all KDCs."""

@@ -86,6 +86,8 @@ class Functions:
             hosts = None
             if in_vpc:
                 self._cloud.databases.start()
+                if "krb5_conf" in event:
+                    self._cloud.directories.start()
                 placed = described["VpcConfig"]
                 subnets, groups = placed["SubnetIds"], placed["SecurityGroupIds"]
                 hosts = Hosts.in_subnets(self._cloud, self._cloud.home, subnets, groups)

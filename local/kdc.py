@@ -29,6 +29,7 @@ class Kdc:
         self.port = free_port()
         self._folder = folder
         self._server: Server | None = None
+        self._later: list[tuple[str, str | None]] = []
         self._environment = {
             **packages.environment(),
             "KRB5_CONFIG": str(folder / "krb5.conf"),
@@ -36,11 +37,13 @@ class Kdc:
         }
 
     def start(self) -> None:
-        """Make the realm's database and serve it; returns when it is served.
+        """Make the realm's database and serve it; returns when it is served. A second call does nothing.
 
         Raises:
             ServerError: the KDC does not start.
         """
+        if self._server:
+            return
         self._folder.mkdir(parents=True)
         (self._folder / "krb5.conf").write_text(f"[libdefaults]\n  default_realm = {self.realm}\n{self.client_conf()}")
         (self._folder / "kdc.conf").write_text(
@@ -57,6 +60,8 @@ class Kdc:
         self._run("kdb5_util", "create", "-s", "-P", "of-the-local-run-alone")
         command: list[str | Path] = [packages.require("krb5kdc"), "-n", "-r", self.realm]
         self._server = Server(command, "commencing operation", self._environment)
+        for name, password in self._later:
+            self.add_principal(name, password)
 
     def stop(self) -> None:
         """End the KDC; a second call does nothing."""
@@ -64,11 +69,14 @@ class Kdc:
             self._server.stop()
 
     def add_principal(self, name: str, password: str | None = None) -> None:
-        """A principal with a password, or with a random key.
+        """A principal with a password, or with a random key; before the KDC has started, it is noted for then.
 
         Raises:
             RuntimeError: it exists already.
         """
+        if self._server is None:
+            self._later.append((name, password))
+            return
         self._admin("addprinc", *(["-pw", password] if password else ["-randkey"]), name)
 
     def delete_principal(self, name: str) -> None:
@@ -111,6 +119,7 @@ class Kdc:
         return f"[realms]\n{''.join(section(kdc.realm, kdc.port) for kdc in (self, *others))}"
 
     def _admin(self, *query: str) -> str:
+        self.start()
         return self._run("kadmin.local", *query)
 
     def _run(self, program: str, *arguments: str) -> str:

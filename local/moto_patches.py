@@ -24,6 +24,7 @@ from moto.cloudformation.models import Stack
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.events.models import Rule
 from moto.iam import models as iam_models
+from moto.kms import models as kms_models
 from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
@@ -252,10 +253,11 @@ def _groups_of_other_accounts() -> None:
 def _parse_once() -> None:
     """A cloud is made for each test: what is the same for all of them is read once.
 
-    botocore reads its service models for each session anew, moto a JSON template as YAML, and it checks a definition
-    whenever a state machine is made.
+    botocore reads its service models for each session anew, moto a JSON template as YAML; it makes a key pair for each
+    KMS key, and checks a definition whenever a state machine is made.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
+    kms_models.generate_private_key = cache(kms_models.generate_private_key)  # nobody's secrets are at stake
     parse_yaml, check = Stack.parse_template, StepFunctionsParserBackend._validate_definition
     checked: set[str] = set()
 
