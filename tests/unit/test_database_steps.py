@@ -274,21 +274,51 @@ def test_the_data_api_maps_groups(cloud: Cloud, step: Step, by_api: dict[str, An
     assert mappings(cloud) == [("S-1-5-21-1-2-3-1106", "dba_role", 8, "dba")]
 
 
+def test_the_data_api_tells_a_role_of_somebody_else(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
+    server = cloud.databases.server("orders")
+    server.sql(f'CREATE ROLE "{BOB}" LOGIN')
+    users(step, by_api, grant(BOB, groups=("dba",)), groups=["dba"])
+    assert users(step, by_api, groups=["dba"])["revoked"] == []
+    assert roles_of(cloud, BOB) == {"rds_ad"}
+    comment = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
+    assert server.sql(comment, [BOB]) == [(None,)]
+
+
 def test_the_data_api_makes_all_or_nothing(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
     server = cloud.databases.server("orders")
     server.sql("CREATE ROLE owned_by_aws SUPERUSER")
     with pytest.raises(StepFailed, match="DatabaseRefused: PostgreSQL refused a statement of step 7: "):
         users(step, by_api, grant(), grant(BOB, "owned_by_aws"))
     assert server.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", [ALICE]) == []
+    # And nothing stays locked until the Data API forgets the transaction.
+    assert server.sql("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == []
+
+
+def test_what_went_wrong_is_told_even_when_the_transaction_is_gone(
+    cloud: Cloud, step: Step, by_api: dict[str, Any]
+) -> None:
+    cloud.faults = Faults(
+        [
+            Fault(call="rds-data:ExecuteStatement", error="DatabaseUnavailableException", message="It is away."),
+            Fault(call="rds-data:RollbackTransaction", error="TransactionNotFoundException", status=404),
+        ]
+    )
+    with pytest.raises(StepFailed, match=r"AwsUnavailable: .* It is away"):
+        step("CheckDatabase", cluster=by_api, principals=[])
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
         ("DatabaseResumingException", "AwsUnavailable"),
+        ("DatabaseUnavailableException", "AwsUnavailable"),
         ("StatementTimeoutException", "AwsUnavailable"),
         ("InvalidSecretException", "SecretUnusable"),
+        ("SecretsErrorException", "SecretUnusable"),
         ("HttpEndpointNotEnabledException", "DatabaseUnreachable"),
+        ("InvalidResourceStateException", "DatabaseUnreachable"),
+        ("DatabaseNotFoundException", "DatabaseUnreachable"),
+        ("BadRequestException", "DatabaseRefused"),
         ("AccessDeniedException", "AccessDenied"),
     ],
 )
