@@ -171,16 +171,40 @@ def test_who_is_listed_by_name_as_well_keeps_rds_ad(cloud: Cloud, step: Step, ta
     assert roles_of(cloud, ALICE) == {"rds_ad"}
 
 
-def test_a_role_of_somebody_else_is_never_taken_anything_from(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+def test_who_was_listed_by_name_keeps_the_roles_of_that(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    """Which of the roles she was given for her name, nobody knows when she is not listed."""
+    for role in ("app_read", "app_write"):
+        cloud.databases.server("orders").sql(f"CREATE ROLE {role}")
+    users(step, target, [{**grant(ALICE, "app_read", "app_write", groups=("dba",))[0], "named": True}], groups=["dba"])
+    users(step, target, groups=["dba"])
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app_read", "app_write"}
+
+
+def test_what_a_person_grants_after_it_was_taken_stays(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    server = cloud.databases.server("orders")
+    for role in ("app_read", "app_write"):
+        server.sql(f"CREATE ROLE {role}")
+    both = {"groups": ["dba", "readers"]}
+    users(step, target, grant(ALICE, "app_read", "app_write", groups=("dba", "readers")), **both)
+    users(step, target, grant(ALICE, "app_read", groups=("readers",)), **both)
+    server.sql(f'GRANT app_write TO "{ALICE}"')
+    assert users(step, target, **both)["revoked"] == [ALICE]
+    assert roles_of(cloud, ALICE) == {"app_write"}
+
+
+@pytest.mark.parametrize("written", ["{is not its maker", '{"groups": ["dba"]}', "{}"])
+def test_a_role_of_somebody_else_is_never_taken_anything_from(
+    cloud: Cloud, step: Step, target: dict[str, Any], written: str
+) -> None:
     server = cloud.databases.server("orders")
     server.sql(f'CREATE ROLE "{BOB}" LOGIN')
-    server.sql(f"COMMENT ON ROLE \"{BOB}\" IS 'aurora-kerberos: {{is not its maker'")
+    server.sql(f"COMMENT ON ROLE \"{BOB}\" IS 'aurora-kerberos: {written}'")
     users(step, target, grant(BOB, groups=("dba",)), groups=["dba"])
     assert roles_of(cloud, BOB) == {"rds_ad"}
     assert users(step, target, groups=["dba"])["revoked"] == []
     assert roles_of(cloud, BOB) == {"rds_ad"}
     comment = server.sql("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [BOB])
-    assert comment == [("aurora-kerberos: {is not its maker",)]
+    assert comment == [(f"aurora-kerberos: {written}",)]
 
 
 # --- groups as roles of their own (pg_ad_mapping) ---------------------------------------------------------------------
