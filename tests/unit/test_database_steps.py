@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
+from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from aurora_kerberos import krb5
@@ -13,7 +17,8 @@ from local import rds, scenario
 from local.cloud import Cloud
 from local.faults import Fault, Faults
 from local.login import login
-from tests.unit.conftest import Step, StepFailed, run_step
+from local.servers import LOOPBACK
+from tests.unit.conftest import Step, StepFailed, polls_in, run_step
 
 ALICE = "alice@CORP.EXAMPLE.COM"
 
@@ -108,6 +113,83 @@ def test_a_bad_secret_is_named_and_not_shown(
     assert said in str(failed.value)
     assert "hidden" not in str(failed.value)
     assert secret not in cloud.functions.logs()
+
+
+def test_a_secret_that_is_to_be_deleted_is_named(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    name = "aurora-kerberos/x/master"
+    cloud.client("secretsmanager").create_secret(Name=name, SecretString="{}")
+    cloud.client("secretsmanager").delete_secret(SecretId=name)
+    with pytest.raises(
+        StepFailed, match=rf"(?s)SecretUnusable: The secret {name} cannot be read.*'username' and 'pass"
+    ):
+        step("CheckDatabase", cluster={**target, "master_secret": name}, principals=[])
+
+
+def test_a_secret_under_a_key_that_is_gone_is_named(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.faults = Faults([Fault(call="secretsmanager:GetSecretValue", error="DecryptionFailure", message="No key.")])
+    with pytest.raises(StepFailed, match=r"SecretUnusable: The secret .* cannot be read: No key\."):
+        step("CheckDatabase", cluster=target, principals=[])
+
+
+def test_no_password_is_sent_to_a_server_without_tls(step: Step, target: dict[str, Any]) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        server.settimeout(30)
+        heard: list[bytes] = []
+
+        def refuse_tls() -> None:
+            client, _ = server.accept()
+            with client:
+                heard.append(client.recv(1024))
+                client.sendall(b"N")
+                heard.append(client.recv(1024))
+
+        listening = threading.Thread(target=refuse_tls)
+        listening.start()
+        with pytest.raises(StepFailed, match=r"DatabaseUnreachable: .*SSL was required"):
+            step("CheckDatabase", cluster={**target, "port": server.getsockname()[1]}, principals=[])
+        listening.join()
+    assert heard[1] == b""  # not even who wants to log in
+
+
+def test_a_ticket_that_lies_about_is_not_tried_for_the_master_user(
+    cloud: Cloud, step: Step, target: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.directories.realm("corp.example.com").keytab(tmp_path / "keytab", "alice")
+    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{tmp_path / 'keytab'}")
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'ccache'}")
+    assert step("CheckDatabase", cluster=target, principals=[])["ready"]
+    assert not (tmp_path / "ccache").exists()  # no ticket for the database has been asked for
+
+
+def test_a_database_that_does_not_exist_is_told_where_to_name_another(step: Step, target: dict[str, Any]) -> None:
+    with pytest.raises(
+        StepFailed, match=r'(?s)DatabaseRefused: .*"nowhere" does not exist.*as `database` in the input'
+    ):
+        step("CheckDatabase", cluster={**target, "database": "nowhere"}, principals=[])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the database system is starting up",
+        "the database system is in recovery mode",
+        "sorry, too many clients already",
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        "terminating connection due to administrator command",
+    ],
+)
+def test_a_server_that_will_let_in_later_is_waited_for(
+    cloud: Cloud, step: Step, target: dict[str, Any], monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def connect(**_: Any) -> None:
+        raise psycopg2.OperationalError(f'connection to server at "orders", port 5432 failed: FATAL:  {said}\n')
+
+    cloud.databases.start()
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    nobody: dict[str, Any] = {"principals": [], "mappings": [], "groups": []}
+    assert not step("EnsureDatabaseUsers", cluster=target, **nobody)["ready"]
+    with pytest.raises(StepFailed, match=f"DatabaseUnreachable: .*{said}"):
+        step("CheckDatabase", cluster=target, principals=[])
 
 
 def test_a_database_that_does_not_answer_after_the_restart_gets_five_minutes(
@@ -440,6 +522,19 @@ def test_a_password_that_does_not_do_is_told_with_a_remedy(  # noqa: PLR0917  a 
     assert said in failed.value.text
     assert remedy in failed.value.text
     assert password not in failed.value.text + cloud.functions.logs()
+
+
+def test_a_login_that_does_not_succeed_gets_ten_minutes(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    name = "aurora-kerberos/kerberos-check"
+    cloud.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps({"password": "not-this-one-7"}))
+    allow_secret(cloud, name)
+    conf = krb5.conf({"realm": "CORP.EXAMPLE.COM", "dns_name": "corp.example.com", "dns_ips": ["127.0.0.2"]}, [])
+    check = {"principal": "kerberos-check@CORP.EXAMPLE.COM", "secret": name}
+    asked = {"cluster": target, "krb5_conf": conf, "check": check}
+    reason = step("VerifyLogin", **asked)["reason"]
+    assert not step("VerifyLogin", **asked, polls=polls_in(10) - 1, waiting_for=reason)["ready"]
+    with pytest.raises(StepFailed, match="LoginRefused"):
+        step("VerifyLogin", **asked, polls=polls_in(10), waiting_for=reason)
 
 
 def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path: Any) -> None:
