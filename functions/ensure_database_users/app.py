@@ -100,7 +100,7 @@ def mark_in(comment: str | None) -> Mark | None:
         mark: Mark = json.loads(comment.removeprefix(MARK))
     except ValueError:  # somebody has written into it: whose role it is, nobody knows any more
         return None
-    return mark
+    return mark if mark.keys() >= Mark.__required_keys__ else None
 
 
 def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterable[str]) -> None:

@@ -262,7 +262,7 @@ def restart(
 ) -> Ready | Waiting:
     """Restart what has not restarted since joining: one instance at a time, readers first (`rds:RebootDBInstance`)."""
     since = names.tags(cluster).get(names.RESTART_TAG)
-    if since and not is_time(since):
+    if since is not None and not is_time(since):
         clusters.tag_restart(cluster, since := arguments["now"])
     if waiting := busy(instances, progress):
         return waiting

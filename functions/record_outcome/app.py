@@ -110,7 +110,7 @@ def what_happened(error: str, cause: str) -> tuple[str, str]:
 def arn_of(cluster: str, execution: str) -> str:
     """The ARN of a cluster that was not looked at, from the ARN of the execution."""
     _, partition, _, region, account, *_ = execution.split(":")
-    return f"arn:{partition}:rds:{region}:{account}:cluster:{cluster.lower()}" if cluster else ""
+    return f"arn:{partition}:rds:{region}:{account}:cluster:{cluster}" if cluster else ""
 
 
 def write_metric(outcome: Outcome, _: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from aurora_kerberos.step import waited_seconds
 from local import scenario
 from local.cloud import Cloud
 from local.scenario import AtStart, Cluster, Directory, Role
@@ -62,6 +64,11 @@ def run_step(cloud: Cloud, step: Step, function: str, **arguments: Any) -> dict[
         told = {"polls": answer["polls"], "waiting_for": answer["reason"], "progress": answer["outputs"]}
         answer = step(function, **arguments, **told)
     return answer
+
+
+def polls_in(minutes: int, at_least: int = 0) -> int:
+    """The number of the poll at which a thing has been waited for that long, for the first time."""
+    return next(polls for polls in itertools.count() if waited_seconds(polls, at_least) >= minutes * 60)
 
 
 def allow_far_role(cloud: Cloud, function: str) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
+from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from aurora_kerberos import krb5
@@ -13,7 +17,8 @@ from local import rds, scenario
 from local.cloud import Cloud
 from local.faults import Fault, Faults
 from local.login import login
-from tests.unit.conftest import Step, StepFailed, run_step
+from local.servers import LOOPBACK
+from tests.unit.conftest import Step, StepFailed, polls_in, run_step
 
 ALICE = "alice@CORP.EXAMPLE.COM"
 
@@ -110,6 +115,83 @@ def test_a_bad_secret_is_named_and_not_shown(
     assert secret not in cloud.functions.logs()
 
 
+def test_a_secret_that_is_to_be_deleted_is_named(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    name = "aurora-kerberos/x/master"
+    cloud.client("secretsmanager").create_secret(Name=name, SecretString="{}")
+    cloud.client("secretsmanager").delete_secret(SecretId=name)
+    with pytest.raises(
+        StepFailed, match=rf"(?s)SecretUnusable: The secret {name} cannot be read.*'username' and 'pass"
+    ):
+        step("CheckDatabase", cluster={**target, "master_secret": name}, principals=[])
+
+
+def test_a_secret_under_a_key_that_is_gone_is_named(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.faults = Faults([Fault(call="secretsmanager:GetSecretValue", error="DecryptionFailure", message="No key.")])
+    with pytest.raises(StepFailed, match=r"SecretUnusable: The secret .* cannot be read: No key\."):
+        step("CheckDatabase", cluster=target, principals=[])
+
+
+def test_no_password_is_sent_to_a_server_without_tls(step: Step, target: dict[str, Any]) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        server.settimeout(30)
+        heard: list[bytes] = []
+
+        def refuse_tls() -> None:
+            client, _ = server.accept()
+            with client:
+                heard.append(client.recv(1024))
+                client.sendall(b"N")
+                heard.append(client.recv(1024))
+
+        listening = threading.Thread(target=refuse_tls)
+        listening.start()
+        with pytest.raises(StepFailed, match=r"DatabaseUnreachable: .*SSL was required"):
+            step("CheckDatabase", cluster={**target, "port": server.getsockname()[1]}, principals=[])
+        listening.join()
+    assert heard[1] == b""  # not even who wants to log in
+
+
+def test_a_ticket_that_lies_about_is_not_tried_for_the_master_user(
+    cloud: Cloud, step: Step, target: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.directories.realm("corp.example.com").keytab(tmp_path / "keytab", "alice")
+    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{tmp_path / 'keytab'}")
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'ccache'}")
+    assert step("CheckDatabase", cluster=target, principals=[])["ready"]
+    assert not (tmp_path / "ccache").exists()  # no ticket for the database has been asked for
+
+
+def test_a_database_that_does_not_exist_is_told_where_to_name_another(step: Step, target: dict[str, Any]) -> None:
+    with pytest.raises(
+        StepFailed, match=r'(?s)DatabaseRefused: .*"nowhere" does not exist.*as `database` in the input'
+    ):
+        step("CheckDatabase", cluster={**target, "database": "nowhere"}, principals=[])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the database system is starting up",
+        "the database system is in recovery mode",
+        "sorry, too many clients already",
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        "terminating connection due to administrator command",
+    ],
+)
+def test_a_server_that_will_let_in_later_is_waited_for(
+    cloud: Cloud, step: Step, target: dict[str, Any], monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def connect(**_: Any) -> None:
+        raise psycopg2.OperationalError(f'connection to server at "orders", port 5432 failed: FATAL:  {said}\n')
+
+    cloud.databases.start()
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    nobody: dict[str, Any] = {"principals": [], "mappings": [], "groups": []}
+    assert not step("EnsureDatabaseUsers", cluster=target, **nobody)["ready"]
+    with pytest.raises(StepFailed, match=f"DatabaseUnreachable: .*{said}"):
+        step("CheckDatabase", cluster=target, principals=[])
+
+
 def test_a_database_that_does_not_answer_after_the_restart_gets_five_minutes(
     step: Step, target: dict[str, Any]
 ) -> None:
@@ -171,16 +253,40 @@ def test_who_is_listed_by_name_as_well_keeps_rds_ad(cloud: Cloud, step: Step, ta
     assert roles_of(cloud, ALICE) == {"rds_ad"}
 
 
-def test_a_role_of_somebody_else_is_never_taken_anything_from(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+def test_who_was_listed_by_name_keeps_the_roles_of_that(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    """Which of the roles she was given for her name, nobody knows when she is not listed."""
+    for role in ("app_read", "app_write"):
+        cloud.databases.server("orders").sql(f"CREATE ROLE {role}")
+    users(step, target, [{**grant(ALICE, "app_read", "app_write", groups=("dba",))[0], "named": True}], groups=["dba"])
+    users(step, target, groups=["dba"])
+    assert roles_of(cloud, ALICE) == {"rds_ad", "app_read", "app_write"}
+
+
+def test_what_a_person_grants_after_it_was_taken_stays(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    server = cloud.databases.server("orders")
+    for role in ("app_read", "app_write"):
+        server.sql(f"CREATE ROLE {role}")
+    both = {"groups": ["dba", "readers"]}
+    users(step, target, grant(ALICE, "app_read", "app_write", groups=("dba", "readers")), **both)
+    users(step, target, grant(ALICE, "app_read", groups=("readers",)), **both)
+    server.sql(f'GRANT app_write TO "{ALICE}"')
+    assert users(step, target, **both)["revoked"] == [ALICE]
+    assert roles_of(cloud, ALICE) == {"app_write"}
+
+
+@pytest.mark.parametrize("written", ["{is not its maker", '{"groups": ["dba"]}', "{}"])
+def test_a_role_of_somebody_else_is_never_taken_anything_from(
+    cloud: Cloud, step: Step, target: dict[str, Any], written: str
+) -> None:
     server = cloud.databases.server("orders")
     server.sql(f'CREATE ROLE "{BOB}" LOGIN')
-    server.sql(f"COMMENT ON ROLE \"{BOB}\" IS 'aurora-kerberos: {{is not its maker'")
+    server.sql(f"COMMENT ON ROLE \"{BOB}\" IS 'aurora-kerberos: {written}'")
     users(step, target, grant(BOB, groups=("dba",)), groups=["dba"])
     assert roles_of(cloud, BOB) == {"rds_ad"}
     assert users(step, target, groups=["dba"])["revoked"] == []
     assert roles_of(cloud, BOB) == {"rds_ad"}
     comment = server.sql("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [BOB])
-    assert comment == [("aurora-kerberos: {is not its maker",)]
+    assert comment == [(f"aurora-kerberos: {written}",)]
 
 
 # --- groups as roles of their own (pg_ad_mapping) ---------------------------------------------------------------------
@@ -274,21 +380,51 @@ def test_the_data_api_maps_groups(cloud: Cloud, step: Step, by_api: dict[str, An
     assert mappings(cloud) == [("S-1-5-21-1-2-3-1106", "dba_role", 8, "dba")]
 
 
+def test_the_data_api_tells_a_role_of_somebody_else(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
+    server = cloud.databases.server("orders")
+    server.sql(f'CREATE ROLE "{BOB}" LOGIN')
+    users(step, by_api, grant(BOB, groups=("dba",)), groups=["dba"])
+    assert users(step, by_api, groups=["dba"])["revoked"] == []
+    assert roles_of(cloud, BOB) == {"rds_ad"}
+    comment = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
+    assert server.sql(comment, [BOB]) == [(None,)]
+
+
 def test_the_data_api_makes_all_or_nothing(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
     server = cloud.databases.server("orders")
     server.sql("CREATE ROLE owned_by_aws SUPERUSER")
     with pytest.raises(StepFailed, match="DatabaseRefused: PostgreSQL refused a statement of step 7: "):
         users(step, by_api, grant(), grant(BOB, "owned_by_aws"))
     assert server.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", [ALICE]) == []
+    # And nothing stays locked until the Data API forgets the transaction.
+    assert server.sql("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == []
+
+
+def test_what_went_wrong_is_told_even_when_the_transaction_is_gone(
+    cloud: Cloud, step: Step, by_api: dict[str, Any]
+) -> None:
+    cloud.faults = Faults(
+        [
+            Fault(call="rds-data:ExecuteStatement", error="DatabaseUnavailableException", message="It is away."),
+            Fault(call="rds-data:RollbackTransaction", error="TransactionNotFoundException", status=404),
+        ]
+    )
+    with pytest.raises(StepFailed, match=r"AwsUnavailable: .* It is away"):
+        step("CheckDatabase", cluster=by_api, principals=[])
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
         ("DatabaseResumingException", "AwsUnavailable"),
+        ("DatabaseUnavailableException", "AwsUnavailable"),
         ("StatementTimeoutException", "AwsUnavailable"),
         ("InvalidSecretException", "SecretUnusable"),
+        ("SecretsErrorException", "SecretUnusable"),
         ("HttpEndpointNotEnabledException", "DatabaseUnreachable"),
+        ("InvalidResourceStateException", "DatabaseUnreachable"),
+        ("DatabaseNotFoundException", "DatabaseUnreachable"),
+        ("BadRequestException", "DatabaseRefused"),
         ("AccessDeniedException", "AccessDenied"),
     ],
 )
@@ -386,6 +522,19 @@ def test_a_password_that_does_not_do_is_told_with_a_remedy(  # noqa: PLR0917  a 
     assert said in failed.value.text
     assert remedy in failed.value.text
     assert password not in failed.value.text + cloud.functions.logs()
+
+
+def test_a_login_that_does_not_succeed_gets_ten_minutes(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    name = "aurora-kerberos/kerberos-check"
+    cloud.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps({"password": "not-this-one-7"}))
+    allow_secret(cloud, name)
+    conf = krb5.conf({"realm": "CORP.EXAMPLE.COM", "dns_name": "corp.example.com", "dns_ips": ["127.0.0.2"]}, [])
+    check = {"principal": "kerberos-check@CORP.EXAMPLE.COM", "secret": name}
+    asked = {"cluster": target, "krb5_conf": conf, "check": check}
+    reason = step("VerifyLogin", **asked)["reason"]
+    assert not step("VerifyLogin", **asked, polls=polls_in(10) - 1, waiting_for=reason)["ready"]
+    with pytest.raises(StepFailed, match="LoginRefused"):
+        step("VerifyLogin", **asked, polls=polls_in(10), waiting_for=reason)
 
 
 def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path: Any) -> None:

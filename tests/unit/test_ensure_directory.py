@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.endpoint import Endpoint
+from botocore.exceptions import ReadTimeoutError
 
 from aurora_kerberos.passwords import new_password
 from local import scenario
 from local.cloud import Cloud
+from local.faults import Fault, Faults
 from local.scenario import Directory
-from tests.unit.conftest import Step, StepFailed
+from tests.unit.conftest import Step, StepFailed, polls_in
 
 STAGES = getattr(botocore.session.get_session().get_service_model("ds").shape_for("DirectoryStage"), "enum", [])
 WAITING = {"Requested", "Creating", "Created", "Impaired", "Restoring", "Updating"}
@@ -29,6 +33,10 @@ def wanted(cloud: Cloud, **changes: Any) -> dict[str, Any]:
         "role": "",
         **changes,
     }
+
+
+def new_directory(cloud: Cloud) -> dict[str, Any]:
+    return wanted(cloud, dns_name="new.example.com", admin_secret="aurora-kerberos/new.example.com/admin")
 
 
 def test_no_stage_of_aws_s_is_forgotten() -> None:
@@ -55,6 +63,15 @@ def test_it_waits_in_every_stage_that_ends_by_itself(cloud: Cloud, step: Step) -
 def test_a_new_directory_is_not_asked_for_again_within_ten_minutes(cloud: Cloud, step: Step) -> None:
     cloud.directories.find("corp.example.com").stage = "Creating"
     assert step("EnsureDirectory", directory=wanted(cloud))["wait_seconds"] == 600
+
+
+def test_a_directory_that_is_never_there_is_given_up_after_an_hour_and_a_half(cloud: Cloud, step: Step) -> None:
+    cloud.directories.find("corp.example.com").stage = "Creating"
+    reason = step("EnsureDirectory", directory=wanted(cloud))["reason"]
+    last = polls_in(90, at_least=600)
+    assert not step("EnsureDirectory", directory=wanted(cloud), polls=last - 1, waiting_for=reason)["ready"]
+    with pytest.raises(StepFailed, match=r"StepTimedOut: Gave up after 9\d minutes: Directory d-\w+ is being created"):
+        step("EnsureDirectory", directory=wanted(cloud), polls=last, waiting_for=reason)
 
 
 @pytest.mark.parametrize("by_id", [True, False])
@@ -103,14 +120,42 @@ def test_an_unknown_id_is_named(cloud: Cloud, step: Step) -> None:
 
 
 def test_a_new_directory_gets_two_zones_the_asked_edition_and_a_secret(cloud: Cloud, step: Step) -> None:
-    new = wanted(cloud, dns_name="new.example.com", admin_secret="aurora-kerberos/new.example.com/admin")
-    step("EnsureDirectory", directory=new)
+    step("EnsureDirectory", directory=new_directory(cloud))
     (call,) = [call for call in cloud.calls if call.name == "ds:CreateMicrosoftAD"]
     assert call.parameters["Edition"] == "Standard"
     zones = cloud.client("ec2").describe_subnets(SubnetIds=call.parameters["VpcSettings"]["SubnetIds"])["Subnets"]
     assert len({subnet["AvailabilityZone"] for subnet in zones}) == 2
     secret = cloud.client("secretsmanager").get_secret_value(SecretId="aurora-kerberos/new.example.com/admin")
     assert call.parameters["Password"] in secret["SecretString"]
+
+
+@pytest.mark.parametrize("error", ["InvalidParameterException", "SomethingNew"])
+def test_the_password_is_not_shown_when_aws_quotes_it(cloud: Cloud, step: Step, error: str) -> None:
+    new = new_directory(cloud)
+    content = json.dumps({"username": "Admin", "password": "Of-the-admin-7"})
+    cloud.client("secretsmanager").create_secret(Name=new["admin_secret"], SecretString=content)
+    cloud.faults = Faults([Fault(call="ds:CreateMicrosoftAD", error=error, message="Value 'Of-the-admin-7' is bad.")])
+    with pytest.raises(StepFailed, match=r"AwsRefused: .*Value '\*\*\*' is bad") as failed:
+        step("EnsureDirectory", directory=new)
+    assert "Of-the-admin-7" not in failed.value.text + cloud.functions.logs()
+
+
+def test_an_answer_that_is_lost_does_not_make_two_directories(
+    cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: Any = vars(Endpoint)["_get_response"]
+
+    def lost(endpoint: Any, request: Any, operation: Any, context: Any) -> Any:
+        answer = answered(endpoint, request, operation, context)
+        if operation.name != "CreateMicrosoftAD":
+            return answer
+        return None, ReadTimeoutError(endpoint_url=request.url)
+
+    monkeypatch.setattr(Endpoint, "_get_response", lost)
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        step("EnsureDirectory", directory=new_directory(cloud))
+    assert step("EnsureDirectory", directory=new_directory(cloud))
+    assert [each.name for each in cloud.directories.all()].count("new.example.com") == 1
 
 
 def test_subnets_of_one_zone_are_refused_and_nothing_is_made(cloud: Cloud, step: Step) -> None:

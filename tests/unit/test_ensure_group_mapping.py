@@ -9,6 +9,7 @@ import pytest
 
 from local import parameter_groups, rds, scenario
 from local.cloud import Cloud
+from local.faults import Fault, Faults
 from local.scenario import Cluster
 from tests.unit.conftest import Step, StepFailed
 
@@ -72,6 +73,24 @@ def test_a_library_that_waits_for_a_restart_has_it_noted(cloud: Cloud, step: Ste
     assert tags(cloud)["kerberos-restart-due"] == "after joining"
 
 
+def test_a_library_appended_by_hand_is_enough_whoever_else_has_the_group(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    scenario.add_parameter_group(cloud, "of-two", "pg_stat_statements, pg_ad_mapping")
+    rds.cluster_of(cloud, "orders").parameter_group = "of-two"
+    scenario.add_cluster(cloud, Cluster(id="sales", parameter_group="of-two"))
+    cloud.calls.clear()
+    assert not ensure(step, {**target, "parameter_group": "of-two"})["changed"]
+    assert "rds:ModifyDBClusterParameterGroup" not in changes(cloud)
+
+
+def test_the_restart_is_noted_before_it_is_needed(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.faults = Faults([Fault(call="rds:ModifyDBClusterParameterGroup", error="InternalFailure", status=500)])
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        ensure(step, target)
+    assert tags(cloud)["kerberos-restart-due"] == "after joining"
+
+
 def test_a_cluster_that_has_yet_to_be_made_needs_no_restart(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     rds.cluster_of(cloud, "orders").parameter_group = "another"
     assert ensure(step, {**target, "id": "sales", "endpoint": ""})["changed"]
@@ -100,6 +119,12 @@ def test_the_documented_hazard_is_refused(cloud: Cloud, step: Step, target: dict
         ensure(step, target)
     assert changes(cloud) == []
     assert parameter_groups.libraries(cloud, GROUP) == "pg_stat_statements,auto_explain"
+
+
+def test_a_cluster_that_leaves_its_domain_has_no_such_hazard(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    joined(cloud, datetime(2025, 4, 30))
+    rds.set_status(rds.cluster_of(cloud, "orders"), "disabling-kerberos")
+    assert ensure(step, target)["changed"]
 
 
 def test_newer_instances_have_no_such_hazard(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:

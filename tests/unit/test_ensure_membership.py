@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -122,6 +123,16 @@ def test_a_failed_membership_is_attempted_again_once(cloud: Cloud, step: Step, s
         step("EnsureMembership", **arguments(cloud, progress=answer["outputs"]))
 
 
+def test_of_several_reasons_for_a_failure_the_newest_is_told(cloud: Cloud, step: Step) -> None:
+    member(cloud, "failed")
+    said = [(3, "Kerberos: no route"), (1, "Kerberos: no role"), (4, "Backup finished"), (2, "Kerberos: no port")]
+    for hour, message in said:
+        event = {"SourceIdentifier": "orders", "SourceType": "db-cluster", "EventCategories": ["failure"]}
+        cloud.events.append({**event, "Message": message, "Date": datetime(2026, 1, 5, hour, tzinfo=UTC)})
+    with pytest.raises(StepFailed, match=r"EnableKerberosFailed: .*RDS says: Kerberos: no route"):
+        step("EnsureMembership", **arguments(cloud, progress={"reattempted": True}))
+
+
 def test_another_directory_is_named(cloud: Cloud, step: Step) -> None:
     member(cloud, "kerberos-enabled", "d-9999999999")
     with pytest.raises(StepFailed, match=r"AnotherDirectory.*d-9999999999"):
@@ -181,6 +192,34 @@ def test_an_instance_made_since_is_not_restarted(cloud: Cloud, step: Step) -> No
     rds.backend(cloud).databases["orders-2"].instance_create_time = cloud.clock.time().replace(year=2027)
     step("EnsureMembership", **arguments(cloud))
     assert [call["DBInstanceIdentifier"] for call in calls(cloud, "rds:RebootDBInstance")] == ["orders-1"]
+
+
+def test_a_restart_of_the_last_two_weeks_counts_and_one_from_before_joining_does_not(cloud: Cloud, step: Step) -> None:
+    member(cloud, "kerberos-enabled")
+    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": "2025-12-23T12:00:00+00:00"}])
+    for instance, day in (("orders-1", 23), ("orders-2", 24)):
+        event = {"SourceIdentifier": instance, "SourceType": "db-instance", "EventCategories": ["availability"]}
+        restarted = {"Message": "DB instance restarted", "Date": datetime(2025, 12, day, 11, tzinfo=UTC)}
+        cloud.events.append({**event, **restarted})
+    step("EnsureMembership", **arguments(cloud))
+    assert [call["DBInstanceIdentifier"] for call in calls(cloud, "rds:RebootDBInstance")] == ["orders-1"]
+
+
+@pytest.mark.parametrize("value", ["after joining", "soon", "2026-01-05T08:30:00", ""])
+def test_a_restart_due_since_who_knows_when_is_due_from_now_on(cloud: Cloud, step: Step, value: str) -> None:
+    member(cloud, "kerberos-enabled")
+    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": value}])
+    assert step("EnsureMembership", **arguments(cloud))["reason"] == "Instance orders-2 is rebooting"
+    assert tags(cloud)["kerberos-restart-due"] == NOW
+
+
+@pytest.mark.parametrize("before", [{}, {"kerberos-restart-due": "after joining"}])
+def test_a_cluster_that_may_not_join_is_left_as_it_was(cloud: Cloud, step: Step, before: dict[str, str]) -> None:
+    cluster(cloud).add_tags([{"Key": key, "Value": value} for key, value in before.items()])
+    strike(cloud, "rds:ModifyDBCluster", "InvalidParameterValue")
+    with pytest.raises(StepFailed, match="AwsRefused: ModifyDBCluster"):
+        step("EnsureMembership", **arguments(cloud))
+    assert tags(cloud) == before
 
 
 def test_nothing_restarts_while_an_instance_is_away(cloud: Cloud, step: Step) -> None:

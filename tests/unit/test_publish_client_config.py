@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import psycopg2.extensions
+import pytest
 
 from local.cloud import Cloud
 from tests.unit.conftest import Step
@@ -59,14 +60,28 @@ def test_the_file_names_both_realms_their_controllers_and_aurora_s_domain(step: 
     assert "  .rds.amazonaws.com = CORP.EXAMPLE.COM\n" in conf
 
 
-def test_a_driver_takes_the_connection_string_whatever_the_database_is_called(step: Step) -> None:
-    odd = "it's \\ odd"
+@pytest.mark.parametrize(
+    "host",
+    [
+        "orders.cluster-abc.eu-central-1.rds.amazonaws.com",
+        "orders.cluster-abc.us-gov-west-1.rds.amazonaws.com",
+        "orders.cluster-abc.rds.cn-north-1.amazonaws.com.cn",
+    ],
+)
+def test_a_cluster_s_host_is_of_the_directory_s_realm_in_every_partition(step: Step, host: str) -> None:
+    _, _, domains = publish(step, cluster={**CLUSTER, "endpoint": host})["krb5_conf"].partition("[domain_realm]\n")
+    realms = dict(line.strip().split(" = ") for line in domains.splitlines())
+    assert [realm for domain, realm in realms.items() if host.endswith(domain)] == ["CORP.EXAMPLE.COM"]
+
+
+@pytest.mark.parametrize("odd", ["it's \\ odd", "my orders", "back\\slash", "orders"])
+def test_a_driver_takes_the_connection_string_whatever_the_database_is_called(step: Step, odd: str) -> None:
     psycopg = publish(step, cluster={**CLUSTER, "database": odd})["connect"]["psycopg"]
     conninfo = psycopg.removeprefix('psycopg.connect("').removesuffix('")')
     parsed = psycopg2.extensions.parse_dsn(conninfo)
     assert parsed["dbname"] == odd
     assert parsed["user"] == "<user>@CORP.EXAMPLE.COM"
-    assert (parsed["host"], parsed["port"]) == (CLUSTER["endpoint"], "5432")
+    assert (parsed["host"], parsed["port"], parsed["sslmode"]) == (CLUSTER["endpoint"], "5432", "require")
 
 
 def test_jdbc_and_psql_know_user_and_host(step: Step) -> None:

@@ -141,6 +141,12 @@ def test_a_cluster_of_another_account_is_not_taken_for_one_of_this(cloud: Cloud,
     assert len(sent(cloud)) == 1
 
 
+def test_a_cluster_is_found_in_whatever_case_it_was_asked_for(cloud: Cloud, step: Step) -> None:
+    step("RecordOutcome", **arguments(request={"cluster": "Orders"}, failure=failure("InvalidRequest", "x")))
+    assert registry_item(cloud, "orders")["outcome"] == "failed"
+    assert tags(cloud)["kerberos-status"] == "InvalidRequest"
+
+
 def test_a_very_long_cause_is_no_trouble(step: Step) -> None:
     outputs = step("RecordOutcome", **arguments(failure=failure("AwsRefused", "x" * 30_000)))["outputs"]
     assert outputs["outcome"] == "failed"

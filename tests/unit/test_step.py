@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_kerberos import aws
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, DatabaseUnreachable, StepTimedOut
-from aurora_kerberos.step import DAY, HOUR, Ready, Waiting, answer, step, wait_seconds, waited_seconds
+from aurora_kerberos.step import DAY, HOUR, Ready, Waiting, answer, logger, step, wait_seconds, waited_seconds
 
 
 @given(st.integers(0, 60))
@@ -124,6 +127,36 @@ def test_errors_of_aws_are_translated_in_one_place(error: Any, translated: type[
     if isinstance(error, ClientError):
         assert "ModifyDBCluster" in str(raised.value)
         assert "said" in str(raised.value)
+
+
+@pytest.mark.parametrize("unreachable", [EndpointConnectionError, ConnectTimeoutError])
+def test_without_a_way_to_aws_the_remedy_names_the_two_there_are(unreachable: Any) -> None:
+    translated = aws.translate(unreachable(endpoint_url="https://ds.eu-central-1.amazonaws.com"))
+    assert isinstance(translated, AwsUnavailable)
+    assert "https://ds.eu-central-1.amazonaws.com" in translated.message
+    assert "a NAT gateway, or an interface endpoint" in translated.remedy
+
+
+@pytest.mark.parametrize("about", [{"cluster": {"id": "orders"}}, {"request": {"cluster": "Orders"}}])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_log_tells_the_execution_and_the_cluster(about: dict[str, Any], fails: bool) -> None:
+    execution = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"
+
+    @step
+    def handler(_: Any) -> Ready:
+        if fails:
+            raise DatabaseUnreachable("No connection.", "Open the port.")
+        return Ready()
+
+    (output,) = logger.handlers
+    before = output.setStream(log := io.StringIO())  # type: ignore[attr-defined]  # Powertools logs to a stream
+    try:
+        with contextlib.suppress(DatabaseUnreachable):
+            handler({"execution": execution, **about}, None)
+    finally:
+        output.setStream(before)  # type: ignore[attr-defined]  # as above
+    line = json.loads(log.getvalue())
+    assert (line["execution"], line["cluster"]) == (execution, "orders")
 
 
 def test_an_error_s_text_is_what_was_seen_and_what_to_do() -> None:

@@ -134,6 +134,36 @@ def test_a_busy_cluster_is_waited_for(cloud: Cloud, step: Step, status: str) -> 
     assert (answer["ready"], answer["reason"]) == (False, f"Cluster orders is {status}")
 
 
+def test_an_instance_that_is_being_created_is_waited_for(cloud: Cloud, step: Step) -> None:
+    rds.backend(cloud).databases["orders-2"].status = "creating"
+    answer = step("ValidateRequest", request={"cluster": "orders"})
+    assert (answer["ready"], answer["reason"]) == (False, "The instances of orders are being created")
+
+
+@pytest.mark.parametrize("place", ["eu-central-1:999999999999", "eu-west-1:123456789012"])
+def test_a_cluster_of_another_account_or_region_is_refused(step: Step, place: str) -> None:
+    said = r"(?s)InvalidRequest: .* of another account or Region.*this stack is for eu-central-1 123456789012"
+    with pytest.raises(StepFailed, match=said):
+        plan(step, cluster=f"arn:aws:rds:{place}:cluster:orders")
+
+
+@pytest.mark.parametrize("secret", ["payroll", "aurora-kerberos/corp.example.com/admin", "xaurora-kerberos/x/master"])
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_a_master_secret_of_somebody_else_is_refused(cloud: Cloud, step: Step, secret: str, by_tag: bool) -> None:
+    if by_tag:
+        tag(cloud, kerberos_master_secret=secret)
+    said = f"(?s)InvalidRequest: The master secret {secret} is .* of the form aurora-kerberos/<anything>/master"
+    with pytest.raises(StepFailed, match=said):
+        plan(step, **({} if by_tag else {"master_secret": secret}))
+
+
+def test_a_principals_parameter_of_somebody_else_is_refused(cloud: Cloud, step: Step) -> None:
+    put(cloud, "/payroll/people", ["alice"])
+    tag(cloud, kerberos_principals="/payroll/people")
+    with pytest.raises(StepFailed, match=r"(?s)InvalidRequest: .*/payroll/people.*begins with /aurora-kerberos/\."):
+        plan(step)
+
+
 def test_an_old_version_is_a_warning(cloud: Cloud, step: Step) -> None:
     rds.cluster_of(cloud, "orders").engine_version = "10.21"
     assert "Aurora PostgreSQL 10.21" in plan(step, principals=["alice"])["warnings"][0]

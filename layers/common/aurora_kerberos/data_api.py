@@ -6,13 +6,13 @@ Source: "Using the Amazon RDS Data API", Aurora user guide.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
 from psycopg2 import sql
 
-from aurora_kerberos.aws import client, code, message
+from aurora_kerberos.aws import ERRORS, client, code, message
 from aurora_kerberos.database import Cluster, Row, Statement, statement_refused
 from aurora_kerberos.errors import AwsUnavailable, DatabaseUnreachable, KerberosError, SecretUnusable
 
@@ -72,7 +72,8 @@ def session(cluster: Cluster, user: str) -> Iterator[DataApiSession]:
         api.commit_transaction(**place, transactionId=transaction)
     except BaseException as error:
         if transaction:
-            api.rollback_transaction(**place, transactionId=transaction)
+            with suppress(*ERRORS):  # it may be gone already, which must not hide what went wrong
+                api.rollback_transaction(**place, transactionId=transaction)
         if isinstance(error, ClientError) and (refused := refusal(error, cluster, user)):
             raise refused from error
         raise

@@ -37,7 +37,7 @@ def conf(directory: Directory, trusts: Sequence[Mapping[str, Any]]) -> str:
 [domain_realm]
 {own}\
   .rds.amazonaws.com = {directory["realm"]}
-  .rds.amazonaws.com.cn = {directory["realm"]}
+  .amazonaws.com.cn = {directory["realm"]}
 """
 
 
