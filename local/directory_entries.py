@@ -55,6 +55,15 @@ class DirectoryData:
         self._rid += 1
         return entry
 
+    def users_in(self, sid: str) -> list[str]:
+        """The users in a group, be it by other groups."""
+        left, met = [name for name, entry in self.true.items() if entry.sid == sid], set[str]()
+        while left:
+            if (name := left.pop()) not in met:
+                met.add(name)
+                left += self.true[name].members
+        return sorted(name for name in met if self.true[name].kind == "USER")
+
     def show(self, name: str) -> None:
         """An entry is seen as it is."""
         self.seen[name.lower()] = copy.deepcopy(self.true[name.lower()])

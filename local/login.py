@@ -40,6 +40,8 @@ def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
     PostgreSQL has to be told.
     """
     name, _, realm = principal.rpartition("@")
+    if role:
+        cloud.databases.server(cluster).let_in(members_of_roles(cloud, cluster))
     try:
         kdc = cloud.directories.realm(realm.lower())
     except LookupError as error:
@@ -81,6 +83,17 @@ def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
         authenticated, shown, encrypted = session.fetchone() or (False, "", False)
     connection.close()
     return Login(cluster, shown, ok=True, gss_authenticated=authenticated, encrypted=encrypted)
+
+
+def members_of_roles(cloud: Cloud, cluster: str) -> dict[str, list[str]]:
+    """Who may log in as which role, by the mappings of a cluster's database and the groups of the directories."""
+    found: dict[str, list[str]] = {}
+    for sid, role in cloud.databases.server(cluster).sql("SELECT ad_sid, pg_role FROM pgadmap_read_mapping()"):
+        for directory in cloud.directories.all():
+            data = cloud.directories.data(directory.directory_id)
+            for user in data.users_in(sid):
+                found.setdefault(role, []).append(f"{user}@{directory.name.upper()}")
+    return found
 
 
 def published(cloud: Cloud, cluster: str) -> str:

@@ -183,6 +183,14 @@ class MakeTrust(Part):
     password: str
 
 
+class Leaves(Part):
+    """An administrator takes a user out of a group of a directory."""
+
+    leaves: str
+    group: str
+    directory: str
+
+
 class StoreKeytab(Part):
     """An administrator stores the keytab of a principal in a secret."""
 
@@ -204,7 +212,7 @@ class Wait(Part):
     wait: int | Literal["quiet"]
 
 
-Happening = Tag | Untag | Start | StartFile | Users | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
+Happening = Tag | Untag | Start | StartFile | Users | Leaves | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
 
 
 class ExpectedExecution(Part):
@@ -227,6 +235,7 @@ class ExpectedLogin(Part):
 
     cluster: str
     principal: str
+    role: str = Field("", description="Database role that a group of the principal's is mapped to.")
     refused: str = ""
 
 
@@ -327,7 +336,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
         prepare(cloud, scenario.cloud)
         impossible = happen_all(cloud, scenario.happens)
         cloud.run()
-        logins = [login(cloud, each.cluster, each.principal) for each in scenario.expect.logins]
+        logins = [login(cloud, each.cluster, each.principal, each.role) for each in scenario.expect.logins]
         return Result(
             scenario=scenario,
             checks=[*impossible, *checks(cloud, scenario.expect, logins)],
@@ -579,6 +588,11 @@ def happen(cloud: Cloud, happening: Happening) -> None:
         case MakeTrust():
             cloud.directories.on_premises[happening.make_trust].password = happening.password
             cloud.happened(f"the administrator of {happening.make_trust} makes his side of the trust")
+        case Leaves():
+            cloud.happened(f"an administrator takes {happening.leaves} out of {happening.group}")
+            data = cloud.directories.data(cloud.directories.find(happening.directory).directory_id)
+            data.true[happening.group].members.remove(happening.leaves)
+            data.written(cloud, happening.group)
         case StoreKeytab():
             store_keytab(cloud, happening.store_keytab, happening.principal)
             cloud.happened(f"an administrator stores the keytab of {happening.principal}")
