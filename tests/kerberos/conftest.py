@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg2
@@ -25,6 +26,20 @@ class Joined(Protocol):
     """A world with a server that has joined a domain."""
 
     server: Postgres
+
+    def kdcs(self) -> str:
+        """The [realms] of a krb5.conf for this machine."""
+
+
+@pytest.fixture
+def client(world: Joined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a client's Kerberos files; it has no ticket yet."""
+    (tmp_path / "kdcs.conf").write_text(world.kdcs())
+    (tmp_path / "krb5.conf").write_text(CLIENT)
+    monkeypatch.setenv("KRB5_CONFIG", f"{tmp_path / 'kdcs.conf'}:{tmp_path / 'krb5.conf'}")
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'ccache'}")
+    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{tmp_path / 'keytab'}")
+    return tmp_path
 
 
 def login(world: Joined, user: str, *, host: str = HOST, **options: Any) -> tuple[Any, ...]:

@@ -50,6 +50,9 @@ class World:
         for role in (f"alice@{REALM}", f"carol@{REALM}", f"bob@{ONPREM}"):
             self.server.sql(f'CREATE ROLE "{role}" LOGIN IN ROLE rds_ad')
 
+    def kdcs(self) -> str:
+        return self.corp.client_conf(self.onprem)
+
     def stop(self) -> None:
         for server in (self.server, self.corp, self.onprem):
             server.stop()
@@ -74,17 +77,6 @@ def world(samba: None) -> Iterator[World]:  # noqa: ARG001  first of all
             yield made
         finally:
             made.stop()
-
-
-@pytest.fixture
-def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a client's Kerberos files; it has no ticket yet."""
-    (tmp_path / "kdcs.conf").write_text(world.corp.client_conf(world.onprem))
-    (tmp_path / "krb5.conf").write_text(CLIENT)
-    monkeypatch.setenv("KRB5_CONFIG", f"{tmp_path / 'kdcs.conf'}:{tmp_path / 'krb5.conf'}")
-    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'ccache'}")
-    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{tmp_path / 'keytab'}")
-    return tmp_path
 
 
 def kinit(principal: str, password: str, *options: str) -> str:

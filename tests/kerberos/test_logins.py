@@ -12,7 +12,7 @@ import pytest
 from local.cloud import temporary_folder
 from local.kdc import Kdc
 from local.postgres import Postgres
-from tests.kerberos.conftest import CLIENT, HOST, REALM, login, refusal
+from tests.kerberos.conftest import HOST, REALM, login, refusal
 
 pytestmark = pytest.mark.xdist_group("logins")
 
@@ -44,6 +44,9 @@ class World:
             self.server.sql(f'CREATE ROLE "{role}" LOGIN IN ROLE rds_ad')
         self.server.sql(f'CREATE ROLE "carol@{REALM}" LOGIN')
 
+    def kdcs(self) -> str:
+        return self.kdc.client_conf(self.onprem)
+
     def stop(self) -> None:
         for server in (self.server, self.kdc, self.onprem):
             server.stop()
@@ -58,17 +61,6 @@ def world() -> Iterator[World]:
             yield made
         finally:
             made.stop()
-
-
-@pytest.fixture
-def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a client's Kerberos files; it has no ticket yet."""
-    (tmp_path / "kdcs.conf").write_text(world.kdc.client_conf(world.onprem))
-    (tmp_path / "krb5.conf").write_text(CLIENT)
-    monkeypatch.setenv("KRB5_CONFIG", f"{tmp_path / 'kdcs.conf'}:{tmp_path / 'krb5.conf'}")
-    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'ccache'}")
-    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{tmp_path / 'keytab'}")
-    return tmp_path
 
 
 def key_of(world: World, folder: Path, name: str) -> None:
