@@ -155,7 +155,7 @@ class Postgres:
         give_away(self._folder)
         command: list[str | Path] = [program, "-D", self._folder / "data"]
         if self.group_mapping:
-            command += ["-c", "shared_preload_libraries=pg_ad_mapping"]
+            command += ["-c", "shared_preload_libraries=pg_stat_statements, pg_ad_mapping"]
         environment = {**packages.environment(), "KRB5_CONFIG": str(self._folder / "krb5.conf")}
         self._server = Server(command, "ready to accept connections", environment, server_user())
 
