@@ -333,8 +333,8 @@ def test_a_member_s_ticket_lets_in_as_the_group_s_role(cloud: Cloud, step: Step,
     found = rds.cluster_of(cloud, "orders")
     cloud.databases.join("orders", [found.endpoint], cloud.directories.realm(directory))
     cloud.databases.restart("orders")
-    users(step, target, mappings=[mapped()])
-    cloud.databases.server("orders").let_in({"dba_role": [ALICE]})
+    scenario.add_groups(cloud, directory, {"dba": ["alice"]})
+    users(step, target, mappings=[mapped(sid=cloud.directories.data(directory).true["dba"].sid)])
     assert login(cloud, "orders", ALICE, role="dba_role").ok
     assert not login(cloud, "orders", "kerberos-check@CORP.EXAMPLE.COM", role="dba_role").ok
 
