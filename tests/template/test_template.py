@@ -45,6 +45,12 @@ def test_cfn_lint_takes_the_definition(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_cfn_lint_takes_the_directory_account_s_template() -> None:
+    command = [BIN / "cfn-lint", ROOT / "directory-account.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_cfn_lint_would_notice_a_wrong_definition(tmp_path: Path) -> None:
     states = {**stack.definition()["States"], "WaitForLogin": {"Type": "Wait", "Second": 1, "Next": "VerifyLogin"}}
     machine = {
