@@ -35,16 +35,15 @@ def handler(arguments: Arguments) -> Ready:
     if not arguments["mappings"]:
         return Ready({"parameter_group": "", "changed": False})
     group = arguments["cluster"]["parameter_group"]
-    cluster = clusters.describe(arguments["cluster"]["id"]) if arguments["cluster"]["endpoint"] else None
     loaded = libraries(group)
     missing = LIBRARY not in loaded
     if missing:
         refuse_shared(group, arguments["cluster"]["id"])
-    if cluster and (missing or restart_due(cluster)):
-        refuse_hazard(cluster)
-        # Before the change: whatever interrupts us, the restart is not forgotten.
-        clusters.tag_restart(cluster, clusters.AFTER_JOINING)
-    if missing:
+        if arguments["cluster"]["endpoint"]:
+            cluster = clusters.describe(arguments["cluster"]["id"])
+            refuse_hazard(cluster)
+            # Before the change: whatever interrupts us, the restart is not forgotten.
+            clusters.tag_restart(cluster, clusters.AFTER_JOINING)
         value = {"ParameterName": PARAMETER, "ParameterValue": ",".join([*loaded, LIBRARY])}
         client("rds").modify_db_cluster_parameter_group(
             DBClusterParameterGroupName=group, Parameters=[{**value, "ApplyMethod": "pending-reboot"}]
@@ -60,13 +59,6 @@ def libraries(group: str) -> list[str]:
             if parameter["ParameterName"] == PARAMETER:
                 return [each.strip() for each in parameter.get("ParameterValue", "").split(",") if each.strip()]
     return []
-
-
-def restart_due(cluster: Mapping[str, Any]) -> bool:
-    """Whether an instance runs without what its parameter group asks for."""
-    return any(
-        member.get("DBClusterParameterGroupStatus") == "pending-reboot" for member in cluster["DBClusterMembers"]
-    )
 
 
 def refuse_shared(group: str, cluster: str) -> None:
