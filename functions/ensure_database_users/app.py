@@ -177,8 +177,8 @@ def ensure_extension(session: Session) -> None:
     if "pg_ad_mapping" not in [library.strip() for library in loaded.split(",")]:
         raise GroupMappingUnavailable(
             f"The database has loaded {loaded or 'no libraries'}, and not pg_ad_mapping.",
-            "Restart the writer: its parameter group asks for the library, which is loaded at the start. If an instance "
-            "is from before May 2025 and has joined already, let the cluster leave the domain first.",
+            "Restart the writer: its parameter group asks for the library, which is loaded at the start. If an "
+            "instance is from before May 2025 and has joined already, let the cluster leave the domain first.",
         )
     session.execute("CREATE EXTENSION IF NOT EXISTS pg_ad_mapping")
 
