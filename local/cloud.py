@@ -50,6 +50,7 @@ class Takes(BaseModel):
 
     directory: int = Field(25 * MINUTE, description="CreateMicrosoftAD until the stage is Active.")
     membership: int = Field(12 * MINUTE, description="Joining the domain.")
+    leaving: int = Field(5 * MINUTE, description="Leaving the domain.")
     restart: int = Field(90, description="Restarting an instance.")
     new_cluster: int = Field(8 * MINUTE, description="Creating or restoring a cluster, and again its instances.")
     maintenance_window: int = Field(72 * HOUR, description="Until the next maintenance window.")

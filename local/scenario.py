@@ -33,6 +33,7 @@ from local.network import Vpc
 
 MASTER = "postgres"
 MASTER_PASSWORD = "Not-In-Any-Log-7"  # noqa: S105  of the local run's databases alone
+RECORD = {"dynamodb"}  # the registry with its leases
 REGISTRY_KEYS = ("outcome", "error", "message", "remedy")
 
 
@@ -206,13 +207,31 @@ class JoinInMaintenanceWindow(Part):
     role: str = "aurora-kerberos-directory-access"
 
 
+class Restart(Part):
+    """Somebody restarts instances, one after the other."""
+
+    restart: list[str]
+
+
 class Wait(Part):
     """Time passes: virtual seconds, or `quiet` for until nothing happens any more."""
 
     wait: int | Literal["quiet"]
 
 
-Happening = Tag | Untag | Start | StartFile | Users | Leaves | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
+Happening = (
+    Tag
+    | Untag
+    | Start
+    | StartFile
+    | Users
+    | Leaves
+    | MakeTrust
+    | StoreKeytab
+    | JoinInMaintenanceWindow
+    | Restart
+    | Wait
+)
 
 
 class ExpectedExecution(Part):
@@ -603,6 +622,11 @@ def happen(cloud: Cloud, happening: Happening) -> None:
                 Domain=cloud.directories.find(happening.directory).directory_id,
                 DomainIAMRoleName=happening.role,
             )
+        case Restart():
+            for instance in happening.restart:
+                cloud.happened(f"somebody restarts {instance}")
+                cloud.client("rds").reboot_db_instance(DBInstanceIdentifier=instance)
+                cloud.run(cloud.clock.now + cloud.takes.restart)
         case Wait():
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
 
@@ -687,7 +711,11 @@ def changes(calls: Iterable[Call]) -> list[str]:
     return [
         f"{call.function} {call.name}"
         for call in calls
-        if call.function and call.changes and not call.error and call.function != "RecordOutcome"
+        if call.function
+        and call.changes
+        and not call.error
+        and call.service not in RECORD
+        and call.function != "RecordOutcome"
     ]
 
 
