@@ -20,8 +20,8 @@ from botocore.utils import ArnParser
 from moto.iam.models import get_account_id_from, iam_backends
 
 from local import iam
+from local.current import current
 from local.faults import AwsError
-from local.moto_patches import current
 
 Parameters = Mapping[str, Any]
 READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify", "Assume")

@@ -18,11 +18,11 @@ from moto.events.models import events_backends
 from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
+from local import current, moto_patches, stack
 from local import data_api as _data_api  # noqa: F401  registers its fakes
 from local import directory_data as _directory_data  # noqa: F401  registers its fakes
 from local import directory_sharing as _directory_sharing  # noqa: F401  registers its fakes
 from local import directory_trusts as _directory_trusts  # noqa: F401  registers its fakes
-from local import moto_patches, stack
 from local import new_clusters as _new_clusters  # noqa: F401  registers its fakes
 from local import parameter_groups as _parameter_groups  # noqa: F401  registers its fakes
 from local import rds as _rds
@@ -103,8 +103,9 @@ class Cloud:
                     }
                 )
             )
-            moto_patches.enter(self)
-            opened.callback(moto_patches.leave)
+            moto_patches.install()
+            current.enter(self)
+            opened.callback(current.leave)
             self.directories = Directories(self, folder)
             opened.callback(self.directories.stop)
             self.databases = Databases(folder)
