@@ -182,3 +182,9 @@ def arn_name(arn: str) -> str:
     """The last part of an ARN's resource, be it after a colon or a slash."""
     resource: str = ArnParser().parse_arn(arn)["resource"]
     return resource.replace("/", ":").rpartition(":")[2]
+
+
+def account_of(arn: str) -> str:
+    """The account that an ARN names."""
+    account: str = ArnParser().parse_arn(arn)["account"]
+    return account

@@ -27,8 +27,9 @@ from local import new_clusters as _new_clusters  # noqa: F401  registers its fak
 from local import parameter_groups as _parameter_groups  # noqa: F401  registers its fakes
 from local import rds as _rds
 from local import sns as _sns  # noqa: F401  registers its fakes
+from local import step_functions as _step_functions  # noqa: F401  registers its fakes
 from local import sts as _sts  # noqa: F401  registers its fakes
-from local.aws import HOME, Call, account_of_the_call
+from local.aws import HOME, Call, account_of, account_of_the_call
 from local.clock import Clock
 from local.databases import Databases
 from local.directory_service import Directories
@@ -63,6 +64,8 @@ class Cloud:
         parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
         takes: how long things take.
         listener: told every moment as it happens.
+
+    `stop_at` are executions and states by name: such an execution is stopped when it first enters the state.
     """
 
     home = HOME
@@ -83,6 +86,7 @@ class Cloud:
         self.events: list[dict[str, Any]] = []
         self.roles_made: dict[str, float] = {}
         self.executions: dict[str, Execution] = {}
+        self.stop_at: set[tuple[str, str]] = set()
         self.failing_joins: dict[str, int] = {}
         self.secondaries: set[str] = set()
         self.named: dict[str, str] = {}
@@ -171,12 +175,15 @@ class Cloud:
     def start_execution(self, state_machine: str, request: Mapping[str, Any]) -> str:
         """Start an execution; its name."""
         name = f"run-{len(self.executions) + 1}"
-        self.executions[name] = Execution(name)
-        self.tell("started", json.dumps(request), execution=name)
         self.client("stepfunctions").start_execution(
             stateMachineArn=state_machine, name=name, input=json.dumps(request)
         )
         return name
+
+    def stop(self, execution: str, cause: str = "") -> None:
+        """Stop an execution (its name) as a person does in the console."""
+        arn = self.executions[execution].arn
+        self.client("stepfunctions", account_of(arn)).stop_execution(executionArn=arn, cause=cause)
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """An event of an AWS service on the default bus."""
@@ -238,10 +245,23 @@ class Cloud:
         error = self.executions[execution].retried(seconds)
         self.tell("retrying", error, execution=execution, state=state, seconds=seconds)
 
-    def history_event(self, execution: str, event: Mapping[str, Any]) -> None:
+    def entered(self, arn: str, state: str) -> None:
+        """An execution has entered a state."""
+        execution = self.execution(arn).name
+        if (execution, state) in self.stop_at:
+            self.stop_at.remove((execution, state))
+            self.stop(execution, f"It was to be stopped at {state}.")
+
+    def history_event(self, arn: str, event: Mapping[str, Any]) -> None:
         """An event has been added to an execution's history."""
-        for kind, state, text, ready in self.executions[execution].add(event):
-            self.tell(kind, text, execution=execution, state=state, ready=ready)
+        execution = self.execution(arn)
+        for kind, state, text, ready in execution.add(event):
+            self.tell(kind, text, execution=execution.name, state=state, ready=ready)
+
+    def execution(self, arn: str) -> Execution:
+        """What is known of an execution."""
+        execution = Execution(arn)
+        return self.executions.setdefault(execution.name, execution)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ ENDS = {
 class Execution:
     """One execution; the lists are in the order of what happened. `waits` and `retries` are in seconds."""
 
-    name: str
+    arn: str
     status: str = "RUNNING"
     error: str = ""
     cause: str = ""
@@ -32,6 +32,11 @@ class Execution:
     answers: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     history: list[Mapping[str, Any]] = field(default_factory=list)
     _failure: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, such as `run-1`."""
+        return self.arn.rpartition(":")[2]
 
     @property
     def state(self) -> str:
@@ -55,7 +60,9 @@ class Execution:
         """Take the next event of the history; (kind, state, text, ready) of the moments it makes."""
         self.history.append(event)
         kind = str(event["type"].value)
-        if kind.endswith("StateEntered"):
+        if kind == "ExecutionStarted":
+            yield "started", "", event["executionStartedEventDetails"]["input"], False
+        elif kind.endswith("StateEntered"):
             if self._failure:
                 yield "failed", self.state, told(self._failure), False
                 self._failure = None
@@ -69,8 +76,8 @@ class Execution:
             yield "answered", self.state, answer["reason"], answer["ready"]
         elif kind in ENDS:
             self.status = ENDS[kind]
-            details = event.get("executionFailedEventDetails") or {}
-            self.error, self.cause = details.get("error", ""), details.get("cause", "")
+            details = event.get("executionFailedEventDetails") or event.get("executionAbortedEventDetails") or {}
+            self.error, self.cause = details.get("error") or "", details.get("cause") or ""
             if done := event.get("executionSucceededEventDetails"):
                 self.output = json.loads(done["output"])
             yield "ended", self.state, self.status, False

@@ -10,56 +10,147 @@ from types import SimpleNamespace
 from typing import Any
 
 from jsonata import Jsonata
+from moto.stepfunctions.parser import models as parser_models
+from moto.stepfunctions.parser.api import (
+    ExecutionAbortedEventDetails,
+    ExecutionTimedOutEventDetails,
+    HistoryEventType,
+)
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
+from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.jsonata import jsonata as asl_jsonata
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend import execution as moto_execution
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from local.current import current, running
+from local.executions import ENDS
+
+
+class Run:
+    """One run of an execution: from its start to its end, which may come from outside."""
+
+    def __init__(self, worker: Any) -> None:
+        details = worker._evaluation_details.execution_details
+        self.arn: str = details.arn
+        self.execution: str = details.name
+        self.over = False
+        self.begun = threading.Event()
+        self._worker = worker
+        self._alarms: set[threading.Event] = set()
+
+    @property
+    def env(self) -> Any:
+        """moto's environment of the run."""
+        return self._worker.env
+
+    def sleep(self, seconds: float | None, alarm: threading.Event | None = None) -> None:
+        """Wait virtual seconds, or until the alarm, or until the run is stopped."""
+        bell = alarm or threading.Event()
+        self._alarms.add(bell)
+        if not self.over:
+            running().clock.sleep(seconds, bell)
+        self._alarms.discard(bell)
+
+    def stop(self, error: str | None, cause: str | None) -> bool:
+        """End as aborted, at once; whether it was not over yet.
+
+        A Lambda that is running goes on, as in AWS, but nothing comes of it for the execution.
+        """
+        self.env.set_stop(stop_date=running().clock.time(), error=error, cause=cause)
+        details = ExecutionAbortedEventDetails(error=error, cause=cause)
+        return self._end(HistoryEventType.ExecutionAborted, executionAbortedEventDetails=details)
+
+    def time_out(self) -> None:
+        """End because the time of the whole state machine is up."""
+        self.env.set_timed_out()
+        self._end(HistoryEventType.ExecutionTimedOut, executionTimedOutEventDetails=ExecutionTimedOutEventDetails())
+
+    def _end(self, event: HistoryEventType, **details: Any) -> bool:
+        if self.over:
+            return False
+        self.env.event_manager.add_event(self.env.event_history_context, event, details)
+        self._worker._execution_communication.terminated()
+        for alarm in list(self._alarms):
+            running().clock.wake(alarm)
+        return True
 
 
 def install() -> None:
     """Put the patches in place; to be called once."""
+    _virtual_time()
     _waits()
     _executions()
+    _histories()
     _jsonata()
 
 
+def _virtual_time() -> None:
+    """State entries, history and the dates of an execution bear virtual time."""
+
+    class VirtualNow(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]  # not of this class
+            cloud = current()
+            return cloud.clock.time() if cloud else datetime.datetime.now(tz)
+
+    for module in (asl_state, moto_execution, parser_models):
+        module.datetime = SimpleNamespace(datetime=VirtualNow, timezone=datetime.timezone)
+    EventManager._get_current_timestamp = staticmethod(lambda: VirtualNow.now(datetime.UTC))
+
+
 def _waits() -> None:
-    """Waits and retries pass virtual time, and state entries and history bear it."""
+    """Waits, retries and the time of a whole state machine pass virtual time.
+
+    A task has no time-out of real time: what is slow here is this machine.
+    """
 
     def wait(self: Any, env: Any, wait_seconds: int) -> None:  # noqa: ARG001  moto's signature
-        running().waiting(_execution(env), _state(env), wait_seconds)
-        running().clock.sleep(wait_seconds)
+        running().waiting(_run(env).execution, _state(env), wait_seconds)
+        _run(env).sleep(wait_seconds)
 
     evaluate = retrier_decl.RetrierDecl._eval_body
 
     def retry(self: Any, env: Any) -> None:
         def sleep(seconds: float) -> None:
-            running().retrying(_execution(env), _state(env), seconds)
-            running().clock.sleep(seconds)
+            running().retrying(_run(env).execution, _state(env), seconds)
+            _run(env).sleep(seconds)
 
         # The interpreter calls time.sleep: the module's `time` is ours while this retrier is evaluated.
         retrier_decl.time = SimpleNamespace(sleep=sleep)
         evaluate(self, env)
 
+    class Patient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002  that of a task
+            return super().wait()
+
+    evaluate_program = Program.eval
+
+    def in_time(self: Any, env: Any) -> None:
+        if self.timeout_seconds is None:
+            evaluate_program(self, env)
+            return
+        clock = running().clock
+        end = clock.call_later(self.timeout_seconds.timeout_seconds, _run(env).time_out)
+        self.timeout_seconds = None  # moto's own would be real time; a program is evaluated once
+        evaluate_program(self, env)
+        clock.cancel(end)
+
     WaitFunction._wait_interval = wait
     retrier_decl.RetrierDecl._eval_body = retry
-
-    class VirtualNow(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]  # not of this class
-            return running().clock.time() if current() else datetime.datetime.now(tz)
-
-    asl_state.datetime = SimpleNamespace(datetime=VirtualNow, timezone=datetime.timezone)
-    EventManager._get_current_timestamp = staticmethod(lambda: VirtualNow.now(datetime.UTC))
+    execute_state.threading = SimpleNamespace(Event=Patient)
+    Program.eval = in_time
 
 
-def _execution(env: Any) -> str:
-    return str(env.states.context_object.context_object_data["Execution"]["Name"])
+def _run(env: Any) -> Run:
+    run: Run = env.event_manager.run
+    return run
 
 
 def _state(env: Any) -> str:
@@ -67,38 +158,63 @@ def _state(env: Any) -> str:
 
 
 def _executions() -> None:
-    """The clock counts running executions, and every event of a history is told as it happens."""
+    """The clock counts running executions. Starting one takes until it has entered its first state, or has ended."""
     start, logic, environment = (
         ExecutionWorker.start,
         ExecutionWorker._execution_logic,
         ExecutionWorker._get_evaluation_environment,
     )
+    terminated = BaseExecutionWorkerCommunication.terminated
+    state_input = CommonStateField._eval_state_input
 
     def counted_start(self: Any) -> None:
+        self.run = Run(self)
         running().clock.join()
         start(self)
+        self.run.begun.wait()
 
     def counted_logic(self: Any) -> None:
         cloud = running()
         try:
             logic(self)
         finally:
+            self.run.begun.set()
             cloud.clock.leave()
 
-    def named_environment(self: Any) -> Any:
+    def environment_of_run(self: Any) -> Any:
         env = environment(self)
-        env.event_manager.execution = self._evaluation_details.execution_details.name
+        env.event_manager.run = self.run
         return env
 
-    publish = EventManager._publish_history_event
+    def terminated_once(self: Any) -> None:
+        if not getattr(self, "over", False):
+            self.over = True  # a stopped execution has its end before its thread has
+            terminated(self)
 
-    def told(self: Any, **details: Any) -> None:
-        publish(self, **details)
-        running().history_event(self.execution, self._history_event_list[-1])
+    def entered(self: Any, env: Any) -> None:
+        run = _run(env)
+        running().entered(run.arn, self.name)
+        run.begun.set()
+        state_input(self, env)
 
     ExecutionWorker.start = counted_start
     ExecutionWorker._execution_logic = counted_logic
-    ExecutionWorker._get_evaluation_environment = named_environment
+    ExecutionWorker._get_evaluation_environment = environment_of_run
+    BaseExecutionWorkerCommunication.terminated = terminated_once
+    CommonStateField._eval_state_input = entered  # the first thing after the event of the entry
+
+
+def _histories() -> None:
+    """Every event of a history is told as it happens; after the end of an execution there are none."""
+    publish = EventManager._publish_history_event
+
+    def told(self: Any, **details: Any) -> None:
+        if self.run.over:
+            return
+        publish(self, **details)
+        self.run.over = details["event_type"].value in ENDS
+        running().history_event(self.run.arn, self._history_event_list[-1])
+
     EventManager._publish_history_event = told
 
 

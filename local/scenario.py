@@ -206,13 +206,21 @@ class JoinInMaintenanceWindow(Part):
     role: str = "aurora-kerberos-directory-access"
 
 
+class Stop(Part):
+    """Somebody stops an execution."""
+
+    stop: int = Field(description="Which one: 1 is the first that was started.")
+
+
 class Wait(Part):
     """Time passes: virtual seconds, or `quiet` for until nothing happens any more."""
 
     wait: int | Literal["quiet"]
 
 
-Happening = Tag | Untag | Start | StartFile | Users | Leaves | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
+Happening = (
+    Tag | Untag | Start | StartFile | Stop | Users | Leaves | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
+)
 
 
 class ExpectedExecution(Part):
@@ -582,6 +590,9 @@ def happen(cloud: Cloud, happening: Happening) -> None:
             )
         case Start():
             cloud.start(resolved(happening.start, cloud.named))
+        case Stop():
+            cloud.happened(f"somebody stops run-{happening.stop}")
+            cloud.stop(f"run-{happening.stop}")
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
