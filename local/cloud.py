@@ -185,6 +185,11 @@ class Cloud:
         arn = self.executions[execution].arn
         self.client("stepfunctions", account_of(arn)).stop_execution(executionArn=arn, cause=cause)
 
+    def redrive(self, execution: str) -> None:
+        """Let an execution (its name) that did not succeed go on, as a person does in the console."""
+        arn = self.executions[execution].arn
+        self.client("stepfunctions", account_of(arn)).redrive_execution(executionArn=arn)
+
     def deliver(self, event: Mapping[str, Any]) -> None:
         """An event of an AWS service on the default bus."""
         for rule in list(events_backends[self.account][self.region].describe_event_bus("default").rules.values()):

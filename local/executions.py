@@ -26,6 +26,7 @@ class Execution:
     error: str = ""
     cause: str = ""
     output: Any = None
+    redrives: int = 0
     states: list[str] = field(default_factory=list)
     waits: list[tuple[str, float]] = field(default_factory=list)
     retries: list[tuple[str, float]] = field(default_factory=list)
@@ -71,9 +72,13 @@ class Execution:
         elif kind in {"TaskFailed", "TaskTimedOut"}:
             self._failure = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails") or {}
         elif kind == "TaskSucceeded":
-            answer = json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
-            self.answers.append((self.state, answer))
-            yield "answered", self.state, answer["reason"], answer["ready"]
+            answer = step_answer(json.loads(event["taskSucceededEventDetails"]["output"]))
+            if answer:
+                self.answers.append((self.state, answer))
+            yield "answered", self.state, answer.get("reason", ""), answer.get("ready", True)
+        elif kind == "ExecutionRedriven":
+            self.status, self.error, self.cause, self._failure = "RUNNING", "", "", None
+            self.redrives += 1
         elif kind in ENDS:
             self.status = ENDS[kind]
             details = event.get("executionFailedEventDetails") or event.get("executionAbortedEventDetails") or {}
@@ -97,6 +102,15 @@ class Execution:
             "waited": sum(seconds for _, seconds in self.waits),
             "retries": [{"error": error, "seconds": seconds} for error, seconds in self.retries],
         }
+
+
+def step_answer(output: Any) -> Mapping[str, Any]:
+    """The answer of a step's function in a task's output; empty when the output is something else.
+
+    A task that waited for its token has as its output whatever was sent with the token.
+    """
+    payload = output.get("Payload") if isinstance(output, Mapping) else None
+    return payload if isinstance(payload, Mapping) and "ready" in payload else {}
 
 
 def told(failure: Mapping[str, Any]) -> str:

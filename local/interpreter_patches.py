@@ -6,6 +6,7 @@ import datetime
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,12 @@ from jsonata import Jsonata
 from moto.stepfunctions.parser import models as parser_models
 from moto.stepfunctions.parser.api import (
     ExecutionAbortedEventDetails,
+    ExecutionRedrivenEventDetails,
+    ExecutionStatus,
     ExecutionTimedOutEventDetails,
     HistoryEventType,
 )
+from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
@@ -33,13 +37,27 @@ from local.current import current, running
 from local.executions import ENDS
 
 
-class Run:
-    """One run of an execution: from its start to its end, which may come from outside."""
+@dataclass(frozen=True)
+class Entry:
+    """A state of the top level, with its input and the variables as they were when it was entered."""
 
-    def __init__(self, worker: Any) -> None:
+    state: Any
+    input: Any
+    variables: Mapping[str, Any]
+
+
+class Run:
+    """One run of an execution: from its start, or a redrive, to its end, which may come from outside.
+
+    `entry` is the state entered last, `before` the run that a redrive goes on with.
+    """
+
+    def __init__(self, worker: Any, before: Run | None = None) -> None:
         details = worker._evaluation_details.execution_details
         self.arn: str = details.arn
         self.execution: str = details.name
+        self.before = before
+        self.entry: Entry = before.entry if before else Entry(None, None, {})
         self.over = False
         self.begun = threading.Event()
         self._worker = worker
@@ -80,6 +98,17 @@ class Run:
         for alarm in list(self._alarms):
             running().clock.wake(alarm)
         return True
+
+
+def redrive(execution: Any, count: int) -> None:
+    """Let an execution of moto's go on with the state that was entered last, for the `count`-th time."""
+    before = execution.exec_worker.run
+    execution.exec_worker = worker = execution._get_start_execution_worker()
+    execution.exec_status, execution.stop_date = ExecutionStatus.RUNNING, None
+    execution.error = execution.cause = None
+    worker.redrives = count
+    worker.run = Run(worker, before)
+    worker.start()
 
 
 def install() -> None:
@@ -168,7 +197,7 @@ def _executions() -> None:
     state_input = CommonStateField._eval_state_input
 
     def counted_start(self: Any) -> None:
-        self.run = Run(self)
+        self.run = getattr(self, "run", None) or Run(self)
         running().clock.join()
         start(self)
         self.run.begun.wait()
@@ -176,7 +205,10 @@ def _executions() -> None:
     def counted_logic(self: Any) -> None:
         cloud = running()
         try:
-            logic(self)
+            if self.run.before:
+                _go_on(self, self.run.before)
+            else:
+                logic(self)
         finally:
             self.run.begun.set()
             cloud.clock.leave()
@@ -193,6 +225,9 @@ def _executions() -> None:
 
     def entered(self: Any, env: Any) -> None:
         run = _run(env)
+        if not env.is_frame():
+            # Variables are replaced, never changed: the values need no copy.
+            run.entry = Entry(self, env.states.get_input(), dict(env.variable_store._inner_scope))
         running().entered(run.arn, self.name)
         run.begun.set()
         state_input(self, env)
@@ -204,9 +239,39 @@ def _executions() -> None:
     CommonStateField._eval_state_input = entered  # the first thing after the event of the entry
 
 
+def _go_on(worker: Any, before: Run) -> None:
+    """moto's logic of an execution, but from the state that the run `before` entered last."""
+    entry = before.entry
+    program = worker._get_evaluation_entrypoint()
+    program.start_at = StartAt(entry.state.name)
+    worker.env = env = worker._get_evaluation_environment()
+    env.states.reset(entry.input)
+    env.variable_store._inner_scope.update(entry.variables)
+    events = before.env.event_manager._history_event_list
+    env.event_manager._history_event_list = events
+    env.event_manager._event_id_gen._next_id = len(events) + 1
+    env.event_history_context.source_event_id = len(events)
+    details = ExecutionRedrivenEventDetails(redriveCount=worker.redrives)
+    env.event_manager.add_event(
+        env.event_history_context, HistoryEventType.ExecutionRedriven, {"executionRedrivenEventDetails": details}
+    )
+    program.eval(env)
+    worker._execution_communication.terminated()
+
+
 def _histories() -> None:
-    """Every event of a history is told as it happens; after the end of an execution there are none."""
-    publish = EventManager._publish_history_event
+    """Every event of a history is told as it happens; after the end of an execution there are none.
+
+    A redriven execution does not enter the state again that it goes on with, but for one that fails.
+    """
+    publish, add_event = EventManager._publish_history_event, EventManager.add_event
+
+    def added(self: Any, context: Any, event_type: Any, *details: Any, **more: Any) -> int:
+        last = self._history_event_list[-1]["type"] if self._history_event_list else None
+        again = last == HistoryEventType.ExecutionRedriven and event_type.value.endswith("StateEntered")
+        if again and event_type != HistoryEventType.FailStateEntered:
+            return int(context.source_event_id)
+        return int(add_event(self, context, event_type, *details, **more))
 
     def told(self: Any, **details: Any) -> None:
         if self.run.over:
@@ -215,6 +280,7 @@ def _histories() -> None:
         self.run.over = details["event_type"].value in ENDS
         running().history_event(self.run.arn, self._history_event_list[-1])
 
+    EventManager.add_event = added
     EventManager._publish_history_event = told
 
 

@@ -212,6 +212,12 @@ class Stop(Part):
     stop: int = Field(description="Which one: 1 is the first that was started.")
 
 
+class Redrive(Part):
+    """Somebody redrives an execution that did not succeed."""
+
+    redrive: int = Field(description="Which one: 1 is the first that was started.")
+
+
 class Wait(Part):
     """Time passes: virtual seconds, or `quiet` for until nothing happens any more."""
 
@@ -219,7 +225,18 @@ class Wait(Part):
 
 
 Happening = (
-    Tag | Untag | Start | StartFile | Stop | Users | Leaves | MakeTrust | StoreKeytab | JoinInMaintenanceWindow | Wait
+    Tag
+    | Untag
+    | Start
+    | StartFile
+    | Stop
+    | Redrive
+    | Users
+    | Leaves
+    | MakeTrust
+    | StoreKeytab
+    | JoinInMaintenanceWindow
+    | Wait
 )
 
 
@@ -593,6 +610,9 @@ def happen(cloud: Cloud, happening: Happening) -> None:
         case Stop():
             cloud.happened(f"somebody stops run-{happening.stop}")
             cloud.stop(f"run-{happening.stop}")
+        case Redrive():
+            cloud.happened(f"somebody redrives run-{happening.redrive}")
+            cloud.redrive(f"run-{happening.redrive}")
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)

@@ -1,17 +1,25 @@
-"""Step Functions as far as moto does not know it: stopping an execution in virtual time."""
+"""Step Functions as far as moto does not know it: stopping an execution in virtual time, and redriving it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local.aws import Parameters, aftermath, fake
 from local.faults import AwsError
+from local.interpreter_patches import redrive
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
+
+REDRIVABLE_FOR = timedelta(days=14)  # since the end
+LONGEST = timedelta(days=365)  # since the start
+MOST_EVENTS = 24_999  # with so many there is no room for a redrive
 
 
 def executions_of(cloud: Cloud) -> list[Any]:
@@ -41,9 +49,46 @@ def stop_execution(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     return {"stopDate": execution.stop_date}
 
 
+def not_redrivable(cloud: Cloud, execution: Any) -> str:
+    """Why an execution cannot be redriven, in AWS's words; empty when it can."""
+    now = cloud.clock.time()
+    if execution.status in {"RUNNING", "SUCCEEDED"}:
+        return f"Execution is {execution.status} and cannot be redriven"
+    if len(cloud.execution(execution.exec_arn).history) >= MOST_EVENTS:
+        return "Execution history event limit exceeded"
+    if now - execution.start_date > LONGEST:
+        return "Execution has exceeded the max execution time"
+    if now - execution.stop_date > REDRIVABLE_FOR:
+        return "Execution redrivable period exceeded"
+    return ""
+
+
+@fake("stepfunctions", "RedriveExecution")
+def redrive_execution(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
+    """It goes on with the state that it failed or was stopped in: with input and variables, its retries counted anew.
+
+    A Wait waits its whole time again. Of a Parallel or a Map state AWS repeats only what failed, which is not built.
+    """
+    execution = execution_of(cloud, parameters["executionArn"])
+    if reason := not_redrivable(cloud, execution):
+        raise AwsError("ExecutionNotRedrivable", reason)
+    if isinstance(execution.exec_worker.run.entry.state, StateParallel | StateMap):
+        raise NotImplementedError("The local cloud does not redrive a Parallel or Map state.")
+    execution.redrive_date = cloud.clock.time()
+    redrive(execution, cloud.execution(execution.exec_arn).redrives + 1)
+    return {"redriveDate": execution.redrive_date}
+
+
 @aftermath("stepfunctions", "DescribeExecution")
 def describe_execution(cloud: Cloud, parameters: Parameters, answer: Any) -> None:
-    """moto forgets when an execution timed out."""
+    """moto forgets when an execution timed out, and knows of no redrive."""
     execution = execution_of(cloud, parameters["executionArn"])
     if execution.stop_date:
         answer["stopDate"] = execution.stop_date
+    reason = not_redrivable(cloud, execution)
+    answer["redriveCount"] = cloud.execution(execution.exec_arn).redrives
+    answer["redriveStatus"] = "NOT_REDRIVABLE" if reason else "REDRIVABLE"
+    if reason:
+        answer["redriveStatusReason"] = reason
+    if answer["redriveCount"]:
+        answer["redriveDate"] = execution.redrive_date

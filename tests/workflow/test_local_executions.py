@@ -5,29 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
+from local import scenario
 from local.clock import BEGINNING
 from local.cloud import Cloud
 from local.executions import Execution
 
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+
 States = Mapping[str, Mapping[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def shared_cloud() -> Iterator[Cloud]:
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
     with Cloud() as running:
         yield running
-
-
-@pytest.fixture
-def cloud(shared_cloud: Cloud) -> Cloud:
-    """One cloud for all: a state machine and an execution of its own are all that a test needs."""
-    shared_cloud.stop_at.clear()
-    return shared_cloud
 
 
 def task(cloud: Cloud, **fields: Any) -> dict[str, Any]:
@@ -182,3 +180,135 @@ def test_the_time_of_a_whole_state_machine_is_virtual(cloud: Cloud) -> None:
     cloud.run()
     assert in_time.status == "SUCCEEDED"
     assert cloud.clock.now == end + 1000
+
+
+COUNTING: States = {
+    "First": {"Type": "Pass", "Assign": {"count": 1}, "Output": {"from": "First"}, "Next": "Task"},
+    "Task": {"Type": "Pass", "Next": "Last"},  # in its place: what a test needs
+    "Last": {"Type": "Pass", "Output": "{% [$count, $states.input] %}", "End": True},
+}
+RETRY = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 100, "MaxAttempts": 1}]
+
+
+def answers(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *errors: str) -> list[Any]:
+    """Functions answer with these errors, one by one, and then well; the inputs that they get."""
+    left, inputs = list(errors), []
+
+    def invoke(_: str, payload: bytes | str) -> tuple[bool, bytes]:
+        inputs.append(json.loads(payload))
+        if left:
+            return True, json.dumps({"errorType": left.pop(0), "errorMessage": "no"}).encode()
+        return False, b"{}"
+
+    monkeypatch.setattr(cloud.functions, "invoke", invoke)
+    return inputs
+
+
+def test_a_failed_execution_goes_on_with_the_task_that_failed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = answers(cloud, monkeypatch, "Bad", "Bad", "Bad")
+    payload = {"count": "{% $count %}", "input": "{% $states.input %}"}
+    function = task(cloud, Retry=RETRY, Assign={"count": 7}, Output="{% $states.input %}", Next="Last")
+    function["Arguments"]["Payload"] = payload
+    del function["End"]
+    execution = start(cloud, {**COUNTING, "Task": function})
+    cloud.run()
+    assert (execution.status, len(inputs)) == ("FAILED", 2)
+    failed = described(cloud, execution)
+    assert (failed["redriveStatus"], failed["redriveCount"]) == ("REDRIVABLE", 0)
+    before = history(cloud, execution)
+
+    cloud.run(until=cloud.clock.now + 3600)
+    redriven = cloud.client("stepfunctions").redrive_execution(executionArn=execution.arn)
+    assert redriven["redriveDate"] == cloud.clock.time()
+    assert described(cloud, execution)["status"] == "RUNNING"
+    cloud.run()
+    assert (execution.status, execution.cause, execution.redrives) == ("SUCCEEDED", "", 1)
+    assert len(inputs) == 4  # its attempts are counted anew: the third failed as well
+    assert all(each == {"count": 1, "input": {"from": "First"}} for each in inputs)
+    assert execution.output == [7, {"from": "First"}]
+    assert execution.states == ["First", "Task", "Last"]
+
+    after = history(cloud, execution)
+    assert after[: len(before)] == before
+    assert [event["id"] for event in after] == list(range(1, len(after) + 1))
+    appended = [event["type"] for event in after[len(before) :]]
+    assert appended[:4] == ["ExecutionRedriven", "TaskScheduled", "TaskStarted", "TaskFailed"]
+    assert after[len(before)]["executionRedrivenEventDetails"] == {"redriveCount": 1}
+    answer = described(cloud, execution)
+    assert (answer["redriveCount"], answer["redriveDate"]) == (1, redriven["redriveDate"])
+    assert answer["redriveStatusReason"] == "Execution is SUCCEEDED and cannot be redriven"
+    assert "error" not in answer
+
+
+def test_an_aborted_wait_waits_anew(cloud: Cloud) -> None:
+    wait = {"Type": "Wait", "Seconds": "{% $count * 1000 %}", "Next": "Last"}
+    execution = start(cloud, {**COUNTING, "Task": wait})
+    cloud.run(until=cloud.clock.now + 900)
+    cloud.stop(execution.name)
+    cloud.redrive(execution.name)
+    end = cloud.clock.now + 1000
+    cloud.run()
+    assert (execution.status, cloud.clock.now) == ("SUCCEEDED", end)
+    assert execution.output == [1, {"from": "First"}]
+    assert kinds(cloud, execution)[-6:-3] == ["ExecutionAborted", "ExecutionRedriven", "WaitStateExited"]
+
+
+def test_what_timed_out_has_its_whole_time_again(cloud: Cloud) -> None:
+    states = {"First": {"Type": "Wait", "Seconds": 1000, "End": True}}
+    execution = start(cloud, states, TimeoutSeconds=600)
+    for count in (1, 2):
+        cloud.run()
+        assert execution.status == "TIMED_OUT"
+        end = cloud.clock.now + 600
+        cloud.redrive(execution.name)
+        cloud.run()
+        assert (execution.redrives, cloud.clock.now) == (count, end)
+
+
+def test_a_fail_state_fails_again(cloud: Cloud) -> None:
+    execution = start(cloud, {"Only": {"Type": "Fail", "Error": "Bad"}})
+    cloud.redrive(execution.name)
+    cloud.run()
+    assert (execution.status, execution.error) == ("FAILED", "Bad")
+    assert kinds(cloud, execution)[-3:] == ["ExecutionRedriven", "FailStateEntered", "ExecutionFailed"]
+
+
+@pytest.mark.parametrize("state", ["First", "Task", "Last"])
+def test_an_execution_stopped_in_any_state_comes_to_the_same_end(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    answers(cloud, monkeypatch)
+    cloud.stop_at = {(f"run-{len(cloud.executions) + 1}", state)}
+    execution = start(cloud, COUNTING)
+    assert execution.status == "ABORTED"
+    cloud.redrive(execution.name)
+    cloud.run()
+    assert execution.output == [1, {"from": "First"}]
+    assert execution.states == ["First", "Task", "Last"]
+
+
+def test_a_redrive_is_refused_as_aws_refuses_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    redrive = cloud.client("stepfunctions").redrive_execution
+    waiting = start(cloud, WAITING)
+    assert refused(redrive, executionArn=waiting.arn) == "ExecutionNotRedrivable"
+    assert refused(redrive, executionArn=waiting.arn + "0") == "ExecutionDoesNotExist"
+    cloud.run()
+    assert refused(redrive, executionArn=waiting.arn) == "ExecutionNotRedrivable"
+    failed = start(cloud, {"Only": {"Type": "Fail"}})
+    with monkeypatch.context() as patched:
+        patched.setattr(failed, "history", [{}] * 24_999)
+        assert refused(redrive, executionArn=failed.arn) == "ExecutionNotRedrivable"
+    cloud.run(until=cloud.clock.now + 14 * 86_400)
+    assert described(cloud, failed)["redriveStatus"] == "REDRIVABLE"
+    cloud.run(until=cloud.clock.now + 1)
+    assert described(cloud, failed)["redriveStatusReason"] == "Execution redrivable period exceeded"
+    assert refused(redrive, executionArn=failed.arn) == "ExecutionNotRedrivable"
+
+
+def test_a_scenario_can_stop_and_redrive() -> None:
+    wanted = yaml.safe_load((SCENARIOS / "existing-directory.yaml").read_text())
+    wanted["happens"] += [{"wait": 200}, {"stop": 1}, {"wait": "quiet"}, {"redrive": 1}]
+    result = scenario.rehearse(scenario.Scenario.model_validate(wanted))
+    assert not [check for check in result.checks if not check.passed]
+    met = [event["type"].value for event in result.executions[0].history]
+    assert met.index("ExecutionAborted") + 1 == met.index("ExecutionRedriven")
