@@ -24,8 +24,16 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.callback.callback import (
+    CallbackConsumerTimeout,
+    CallbackOutcome,
+    CallbackOutcomeTimedOut,
+)
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.jsonata import jsonata as asl_jsonata
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
@@ -111,10 +119,24 @@ def redrive(execution: Any, count: int) -> None:
     worker.start()
 
 
+def answer_token(run: Run, token: str, answer: CallbackOutcome) -> bool | None:
+    """Hand an answer to the task that waits for it: whether it does; None when the run has not had such a token."""
+    while not (endpoint := run.env.callback_pool_manager.get(token)):
+        if not run.before:
+            return None
+        run = run.before
+    if run.over or endpoint.consumer_error or endpoint.get_outcome():
+        return False
+    endpoint._outcome = answer
+    running().clock.wake(endpoint._notify_event)
+    return True
+
+
 def install() -> None:
     """Put the patches in place; to be called once."""
     _virtual_time()
     _waits()
+    _tokens()
     _executions()
     _histories()
     _jsonata()
@@ -175,6 +197,26 @@ def _waits() -> None:
     retrier_decl.RetrierDecl._eval_body = retry
     execute_state.threading = SimpleNamespace(Event=Patient)
     Program.eval = in_time
+
+
+def _tokens() -> None:
+    """A task waits for the answer to its token in virtual time; afterwards the token is over.
+
+    Raises (in the task):
+        NotImplementedError: it wants heartbeats.
+    """
+
+    def wait(
+        self: Any, env: Any, timeout_seconds: int, callback_endpoint: Any, heartbeat_endpoint: Any
+    ) -> CallbackOutcome:
+        if heartbeat_endpoint:
+            raise NotImplementedError("The local cloud does not know HeartbeatSeconds.")
+        seconds = None if self.timeout.is_default_value() else timeout_seconds
+        _run(env).sleep(seconds, callback_endpoint._notify_event)
+        callback_endpoint.report(CallbackConsumerTimeout())
+        return callback_endpoint.get_outcome() or CallbackOutcomeTimedOut(callback_endpoint.callback_id)
+
+    StateTaskServiceCallback._eval_wait_for_task_token = wait
 
 
 def _run(env: Any) -> Run:

@@ -1,18 +1,21 @@
-"""Step Functions as far as moto does not know it: stopping an execution in virtual time, and redriving it."""
+"""Step Functions as far as moto does not know it: an execution is stopped, redriven, or gets the answer to a token."""
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
+from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackOutcomeFailure, CallbackOutcomeSuccess
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local.aws import Parameters, aftermath, fake
 from local.faults import AwsError
-from local.interpreter_patches import redrive
+from local.interpreter_patches import answer_token, redrive
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -79,16 +82,53 @@ def redrive_execution(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
     return {"redriveDate": execution.redrive_date}
 
 
+@fake("stepfunctions", "SendTaskSuccess")
+def send_task_success(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
+    """The task goes on at this virtual moment."""
+    token, output = parameters["taskToken"], parameters["output"]
+    try:
+        json.loads(output)
+    except ValueError as error:
+        raise AwsError("InvalidOutput", f"Invalid Output: '{error}'") from error
+    return answer(cloud, token, CallbackOutcomeSuccess(token, output))
+
+
+@fake("stepfunctions", "SendTaskFailure")
+def send_task_failure(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
+    """The task fails at this virtual moment."""
+    token = parameters["taskToken"]
+    return answer(cloud, token, CallbackOutcomeFailure(token, parameters.get("error"), parameters.get("cause")))
+
+
+def answer(cloud: Cloud, token: str, outcome: Any) -> Mapping[str, Any]:
+    """Hand an outcome to the task that waits for it.
+
+    Raises:
+        AwsError: nobody waits any more, there never was such a token, or it is none.
+    """
+    for execution in executions_of(cloud):
+        match answer_token(execution.exec_worker.run, token, outcome):
+            case True:
+                return {}
+            case False:
+                raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+    try:
+        uuid.UUID(token)  # as moto's are
+    except ValueError as error:
+        raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'") from error
+    raise AwsError("TaskDoesNotExist", "Task does not exist")
+
+
 @aftermath("stepfunctions", "DescribeExecution")
-def describe_execution(cloud: Cloud, parameters: Parameters, answer: Any) -> None:
+def describe_execution(cloud: Cloud, parameters: Parameters, described: Any) -> None:
     """moto forgets when an execution timed out, and knows of no redrive."""
     execution = execution_of(cloud, parameters["executionArn"])
     if execution.stop_date:
-        answer["stopDate"] = execution.stop_date
+        described["stopDate"] = execution.stop_date
     reason = not_redrivable(cloud, execution)
-    answer["redriveCount"] = cloud.execution(execution.exec_arn).redrives
-    answer["redriveStatus"] = "NOT_REDRIVABLE" if reason else "REDRIVABLE"
+    described["redriveCount"] = cloud.execution(execution.exec_arn).redrives
+    described["redriveStatus"] = "NOT_REDRIVABLE" if reason else "REDRIVABLE"
     if reason:
-        answer["redriveStatusReason"] = reason
-    if answer["redriveCount"]:
-        answer["redriveDate"] = execution.redrive_date
+        described["redriveStatusReason"] = reason
+    if described["redriveCount"]:
+        described["redriveDate"] = execution.redrive_date

@@ -305,6 +305,84 @@ def test_a_redrive_is_refused_as_aws_refuses_it(cloud: Cloud, monkeypatch: pytes
     assert refused(redrive, executionArn=failed.arn) == "ExecutionNotRedrivable"
 
 
+def asking(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Execution, str]:
+    """An execution that waits for the answer to a token, and the token."""
+    inputs = answers(cloud, monkeypatch)
+    ask = task(cloud, Resource="arn:aws:states:::lambda:invoke.waitForTaskToken", **fields)
+    ask["Arguments"]["Payload"] = {"token": "{% $states.context.Task.Token %}"}
+    execution = start(cloud, {"Ask": ask, "Late": {"Type": "Pass", "Output": "late", "End": True}})
+    assert execution.status == "RUNNING"
+    assert kinds(cloud, execution)[-1] == "TaskSubmitted"
+    return execution, inputs[-1]["token"]
+
+
+LATE = [{"ErrorEquals": ["States.Timeout"], "Next": "Late"}]
+
+
+def test_the_answer_to_a_token_ends_the_wait_at_its_moment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution, token = asking(cloud, monkeypatch, TimeoutSeconds=3600)
+    send = cloud.client("stepfunctions").send_task_success
+    cloud.run(until=1800)
+    assert execution.status == "RUNNING"
+    assert refused(send, taskToken=token, output="{") == "InvalidOutput"
+    send(taskToken=token, output=json.dumps({"yes": True}))
+    cloud.run()
+    assert (execution.status, execution.output) == ("SUCCEEDED", {"yes": True})
+    assert cloud.clock.now == 1800
+    assert kinds(cloud, execution)[-4:-1] == ["TaskSubmitted", "TaskSucceeded", "TaskStateExited"]
+    assert refused(send, taskToken=token, output="{}") == "TaskTimedOut"
+
+
+def test_the_answer_to_a_token_may_be_a_failure(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution, token = asking(cloud, monkeypatch)
+    cloud.run()
+    assert (execution.status, cloud.clock.now) == ("RUNNING", 0)  # without a time-out nothing is due
+    cloud.client("stepfunctions").send_task_failure(taskToken=token, error="No", cause="why")
+    cloud.run()
+    assert (execution.status, execution.error, execution.cause) == ("FAILED", "No", "why")
+    assert kinds(cloud, execution)[-2:] == ["TaskFailed", "ExecutionFailed"]
+
+
+def test_a_token_times_out_in_virtual_time(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution, token = asking(cloud, monkeypatch, TimeoutSeconds=3600, Catch=LATE)
+    cloud.run()
+    assert (execution.output, cloud.clock.now) == ("late", 3600)
+    assert "TaskTimedOut" in kinds(cloud, execution)
+    assert refused(cloud.client("stepfunctions").send_task_failure, taskToken=token) == "TaskTimedOut"
+
+
+def test_a_stopped_execution_waits_for_no_answer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = cloud.client("stepfunctions").send_task_success
+    execution, token = asking(cloud, monkeypatch, TimeoutSeconds=3600)
+    cloud.run(until=1800)
+    cloud.stop(execution.name)
+    assert refused(send, taskToken=token, output="{}") == "TaskTimedOut"
+    cloud.redrive(execution.name)
+    assert refused(send, taskToken=token, output="{}") == "TaskTimedOut"  # the task has a new one
+    cloud.run()
+    assert (execution.status, execution.error, cloud.clock.now) == ("FAILED", "States.Timeout", 1800 + 3600)
+
+
+def test_an_answer_may_come_before_the_function_has_ended(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def invoke(_: str, payload: bytes | str) -> tuple[bool, bytes]:
+        cloud.client("stepfunctions").send_task_success(taskToken=json.loads(payload), output="1")
+        return False, b"{}"
+
+    monkeypatch.setattr(cloud.functions, "invoke", invoke)
+    ask = task(cloud, Resource="arn:aws:states:::lambda:invoke.waitForTaskToken", TimeoutSeconds=60)
+    ask["Arguments"]["Payload"] = "{% $states.context.Task.Token %}"
+    execution = start(cloud, {"Ask": ask})
+    cloud.run()
+    assert (execution.output, cloud.clock.now) == (1, 0)
+
+
+def test_a_token_that_never_was_is_refused(cloud: Cloud) -> None:
+    send = cloud.client("stepfunctions").send_task_success
+    assert refused(send, taskToken="x", output="{}") == "InvalidToken"
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert refused(send, taskToken=unknown, output="{}") == "TaskDoesNotExist"
+
+
 def test_a_scenario_can_stop_and_redrive() -> None:
     wanted = yaml.safe_load((SCENARIOS / "existing-directory.yaml").read_text())
     wanted["happens"] += [{"wait": 200}, {"stop": 1}, {"wait": "quiet"}, {"redrive": 1}]
