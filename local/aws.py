@@ -20,8 +20,8 @@ from botocore.utils import ArnParser
 from moto.iam.models import get_account_id_from, iam_backends
 
 from local import iam
+from local.current import current
 from local.faults import AwsError
-from local.moto_patches import current
 
 Parameters = Mapping[str, Any]
 READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify", "Assume")
@@ -182,3 +182,9 @@ def arn_name(arn: str) -> str:
     """The last part of an ARN's resource, be it after a colon or a slash."""
     resource: str = ArnParser().parse_arn(arn)["resource"]
     return resource.replace("/", ":").rpartition(":")[2]
+
+
+def account_of(arn: str) -> str:
+    """The account that an ARN names."""
+    account: str = ArnParser().parse_arn(arn)["account"]
+    return account

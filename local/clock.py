@@ -6,10 +6,20 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 BEGINNING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 STALLED = 120  # real seconds without an execution coming to a wait: something hangs
+
+
+@dataclass(order=True)
+class Due:
+    """Something that will happen at `at` (virtual seconds since the beginning), in the order of being asked for."""
+
+    at: float
+    order: int
+    action: Callable[[], None] = field(compare=False)
 
 
 class Clock:
@@ -21,19 +31,29 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[Due] = []
         self._order = itertools.count()
         self._running = 0
+        self._asleep: dict[threading.Event, Due | None] = {}
         self._changed = threading.Condition()
 
     def time(self) -> datetime:
         """The virtual date and time."""
         return BEGINNING + timedelta(seconds=self.now)
 
-    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Due:
         """Have `action` happen in `seconds`, in the thread that runs the clock."""
         with self._changed:
-            heapq.heappush(self._due, (self.now + max(0.0, seconds), next(self._order), action))
+            due = Due(self.now + max(0.0, seconds), next(self._order), action)
+            heapq.heappush(self._due, due)
+            return due
+
+    def cancel(self, due: Due) -> None:
+        """Let it not happen after all; nothing when it has happened."""
+        with self._changed:
+            if due in self._due:
+                self._due.remove(due)
+                heapq.heapify(self._due)
 
     def join(self) -> None:
         """One more execution is running."""
@@ -46,17 +66,24 @@ class Clock:
             self._running -= 1
             self._changed.notify_all()
 
-    def sleep(self, seconds: float) -> None:
-        """Wait `seconds` of virtual time in the thread of an execution."""
-        woken = threading.Event()
+    def sleep(self, seconds: float | None, alarm: threading.Event | None = None) -> None:
+        """Wait `seconds` of virtual time (None: for ever) in the thread of an execution, or until `wake(alarm)`."""
+        bell = alarm or threading.Event()
+        with self._changed:
+            if bell.is_set():
+                return
+            self._asleep[bell] = None if seconds is None else self.call_later(seconds, lambda: self.wake(bell))
+            self.leave()
+        bell.wait()
 
-        def wake() -> None:
-            self.join()
-            woken.set()
-
-        self.call_later(seconds, wake)
-        self.leave()
-        woken.wait()
+    def wake(self, alarm: threading.Event) -> None:
+        """End the sleep with this alarm; one that has not begun will not begin."""
+        with self._changed:
+            if alarm in self._asleep:
+                if due := self._asleep.pop(alarm):
+                    self.cancel(due)
+                self.join()
+            alarm.set()
 
     def run(self, until: float | None = None) -> None:
         """Let things happen until nothing is left to happen, or to the moment `until` (virtual seconds).
@@ -68,9 +95,9 @@ class Clock:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._running == 0, timeout=STALLED):
                     raise TimeoutError("An execution of the local run neither waits nor ends.")
-                if not self._due or (until is not None and self._due[0][0] > until):
+                if not self._due or (until is not None and self._due[0].at > until):
                     self.now = max(self.now, until or 0.0)
                     return
-                due, _, action = heapq.heappop(self._due)
-                self.now = max(self.now, due)
-            action()
+                due = heapq.heappop(self._due)
+                self.now = max(self.now, due.at)
+            due.action()

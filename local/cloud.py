@@ -18,17 +18,18 @@ from moto.events.models import events_backends
 from moto.iam.models import iam_backends
 from pydantic import BaseModel, ConfigDict, Field
 
+from local import current, moto_patches, stack
 from local import data_api as _data_api  # noqa: F401  registers its fakes
 from local import directory_data as _directory_data  # noqa: F401  registers its fakes
 from local import directory_sharing as _directory_sharing  # noqa: F401  registers its fakes
 from local import directory_trusts as _directory_trusts  # noqa: F401  registers its fakes
-from local import moto_patches, stack
 from local import new_clusters as _new_clusters  # noqa: F401  registers its fakes
 from local import parameter_groups as _parameter_groups  # noqa: F401  registers its fakes
 from local import rds as _rds
 from local import sns as _sns  # noqa: F401  registers its fakes
+from local import step_functions as _step_functions  # noqa: F401  registers its fakes
 from local import sts as _sts  # noqa: F401  registers its fakes
-from local.aws import HOME, Call, account_of_the_call
+from local.aws import HOME, Call, account_of, account_of_the_call
 from local.clock import Clock
 from local.databases import Databases
 from local.directory_service import Directories
@@ -64,6 +65,8 @@ class Cloud:
         parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
         takes: how long things take.
         listener: told every moment as it happens.
+
+    `stop_at` are executions and states by name: such an execution is stopped when it first enters the state.
     """
 
     home = HOME
@@ -84,6 +87,7 @@ class Cloud:
         self.events: list[dict[str, Any]] = []
         self.roles_made: dict[str, float] = {}
         self.executions: dict[str, Execution] = {}
+        self.stop_at: set[tuple[str, str]] = set()
         self.failing_joins: dict[str, int] = {}
         self.secondaries: set[str] = set()
         self.named: dict[str, str] = {}
@@ -104,8 +108,9 @@ class Cloud:
                     }
                 )
             )
-            moto_patches.enter(self)
-            opened.callback(moto_patches.leave)
+            moto_patches.install()
+            current.enter(self)
+            opened.callback(current.leave)
             self.directories = Directories(self, folder)
             opened.callback(self.directories.stop)
             self.databases = Databases(folder)
@@ -171,12 +176,20 @@ class Cloud:
     def start_execution(self, state_machine: str, request: Mapping[str, Any]) -> str:
         """Start an execution; its name."""
         name = f"run-{len(self.executions) + 1}"
-        self.executions[name] = Execution(name)
-        self.tell("started", json.dumps(request), execution=name)
         self.client("stepfunctions").start_execution(
             stateMachineArn=state_machine, name=name, input=json.dumps(request)
         )
         return name
+
+    def stop(self, execution: str, cause: str = "") -> None:
+        """Stop an execution (its name) as a person does in the console."""
+        arn = self.executions[execution].arn
+        self.client("stepfunctions", account_of(arn)).stop_execution(executionArn=arn, cause=cause)
+
+    def redrive(self, execution: str) -> None:
+        """Let an execution (its name) that did not succeed go on, as a person does in the console."""
+        arn = self.executions[execution].arn
+        self.client("stepfunctions", account_of(arn)).redrive_execution(executionArn=arn)
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """An event of an AWS service on the default bus."""
@@ -238,10 +251,23 @@ class Cloud:
         error = self.executions[execution].retried(seconds)
         self.tell("retrying", error, execution=execution, state=state, seconds=seconds)
 
-    def history_event(self, execution: str, event: Mapping[str, Any]) -> None:
+    def entered(self, arn: str, state: str) -> None:
+        """An execution has entered a state."""
+        execution = self.execution(arn).name
+        if (execution, state) in self.stop_at:
+            self.stop_at.remove((execution, state))
+            self.stop(execution, f"It was to be stopped at {state}.")
+
+    def history_event(self, arn: str, event: Mapping[str, Any]) -> None:
         """An event has been added to an execution's history."""
-        for kind, state, text, ready in self.executions[execution].add(event):
-            self.tell(kind, text, execution=execution, state=state, ready=ready)
+        execution = self.execution(arn)
+        for kind, state, text, ready in execution.add(event):
+            self.tell(kind, text, execution=execution.name, state=state, ready=ready)
+
+    def execution(self, arn: str) -> Execution:
+        """What is known of an execution."""
+        execution = Execution(arn)
+        return self.executions.setdefault(execution.name, execution)
 
 
 @contextlib.contextmanager

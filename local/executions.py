@@ -21,17 +21,23 @@ ENDS = {
 class Execution:
     """One execution; the lists are in the order of what happened. `waits` and `retries` are in seconds."""
 
-    name: str
+    arn: str
     status: str = "RUNNING"
     error: str = ""
     cause: str = ""
     output: Any = None
+    redrives: int = 0
     states: list[str] = field(default_factory=list)
     waits: list[tuple[str, float]] = field(default_factory=list)
     retries: list[tuple[str, float]] = field(default_factory=list)
     answers: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     history: list[Mapping[str, Any]] = field(default_factory=list)
     _failure: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, such as `run-1`."""
+        return self.arn.rpartition(":")[2]
 
     @property
     def state(self) -> str:
@@ -55,7 +61,9 @@ class Execution:
         """Take the next event of the history; (kind, state, text, ready) of the moments it makes."""
         self.history.append(event)
         kind = str(event["type"].value)
-        if kind.endswith("StateEntered"):
+        if kind == "ExecutionStarted":
+            yield "started", "", event["executionStartedEventDetails"]["input"], False
+        elif kind.endswith("StateEntered"):
             if self._failure:
                 yield "failed", self.state, told(self._failure), False
                 self._failure = None
@@ -64,13 +72,17 @@ class Execution:
         elif kind in {"TaskFailed", "TaskTimedOut"}:
             self._failure = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails") or {}
         elif kind == "TaskSucceeded":
-            answer = json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
-            self.answers.append((self.state, answer))
-            yield "answered", self.state, answer["reason"], answer["ready"]
+            answer = step_answer(json.loads(event["taskSucceededEventDetails"]["output"]))
+            if answer:
+                self.answers.append((self.state, answer))
+            yield "answered", self.state, answer.get("reason", ""), answer.get("ready", True)
+        elif kind == "ExecutionRedriven":
+            self.status, self.error, self.cause, self._failure = "RUNNING", "", "", None
+            self.redrives += 1
         elif kind in ENDS:
             self.status = ENDS[kind]
-            details = event.get("executionFailedEventDetails") or {}
-            self.error, self.cause = details.get("error", ""), details.get("cause", "")
+            details = event.get("executionFailedEventDetails") or event.get("executionAbortedEventDetails") or {}
+            self.error, self.cause = details.get("error") or "", details.get("cause") or ""
             if done := event.get("executionSucceededEventDetails"):
                 self.output = json.loads(done["output"])
             yield "ended", self.state, self.status, False
@@ -90,6 +102,15 @@ class Execution:
             "waited": sum(seconds for _, seconds in self.waits),
             "retries": [{"error": error, "seconds": seconds} for error, seconds in self.retries],
         }
+
+
+def step_answer(output: Any) -> Mapping[str, Any]:
+    """The answer of a step's function in a task's output; empty when the output is something else.
+
+    A task that waited for its token has as its output whatever was sent with the token.
+    """
+    payload = output.get("Payload") if isinstance(output, Mapping) else None
+    return payload if isinstance(payload, Mapping) and "ready" in payload else {}
 
 
 def told(failure: Mapping[str, Any]) -> str:

@@ -213,6 +213,18 @@ class Restart(Part):
     restart: list[str]
 
 
+class Stop(Part):
+    """Somebody stops an execution."""
+
+    stop: int = Field(description="Which one: 1 is the first that was started.")
+
+
+class Redrive(Part):
+    """Somebody redrives an execution that did not succeed."""
+
+    redrive: int = Field(description="Which one: 1 is the first that was started.")
+
+
 class Wait(Part):
     """Time passes: virtual seconds, or `quiet` for until nothing happens any more."""
 
@@ -224,6 +236,8 @@ Happening = (
     | Untag
     | Start
     | StartFile
+    | Stop
+    | Redrive
     | Users
     | Leaves
     | MakeTrust
@@ -585,7 +599,7 @@ def happen_all(cloud: Cloud, happenings: list[Happening]) -> list[Check]:
     return []
 
 
-def happen(cloud: Cloud, happening: Happening) -> None:
+def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case for each happening
     """Let one thing happen now."""
     match happening:
         case Tag():
@@ -601,6 +615,12 @@ def happen(cloud: Cloud, happening: Happening) -> None:
             )
         case Start():
             cloud.start(resolved(happening.start, cloud.named))
+        case Stop():
+            cloud.happened(f"somebody stops run-{happening.stop}")
+            cloud.stop(f"run-{happening.stop}")
+        case Redrive():
+            cloud.happened(f"somebody redrives run-{happening.redrive}")
+            cloud.redrive(f"run-{happening.redrive}")
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)

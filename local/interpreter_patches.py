@@ -1,0 +1,373 @@
+"""Every change to moto's interpreter of state machines, and why."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from jsonata import Jsonata
+from moto.stepfunctions.parser import models as parser_models
+from moto.stepfunctions.parser.api import (
+    ExecutionAbortedEventDetails,
+    ExecutionRedrivenEventDetails,
+    ExecutionStatus,
+    ExecutionTimedOutEventDetails,
+    HistoryEventType,
+)
+from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state import state as asl_state
+from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.callback.callback import (
+    CallbackConsumerTimeout,
+    CallbackOutcome,
+    CallbackOutcomeTimedOut,
+)
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.jsonata import jsonata as asl_jsonata
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend import execution as moto_execution
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+from local.current import current, running
+from local.executions import ENDS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A state of the top level, with its input and the variables as they were when it was entered."""
+
+    state: Any
+    input: Any
+    variables: Mapping[str, Any]
+
+
+class Run:
+    """One run of an execution: from its start, or a redrive, to its end, which may come from outside.
+
+    `entry` is the state entered last, `before` the run that a redrive goes on with.
+    """
+
+    def __init__(self, worker: Any, before: Run | None = None) -> None:
+        details = worker._evaluation_details.execution_details
+        self.arn: str = details.arn
+        self.execution: str = details.name
+        self.before = before
+        self.entry: Entry = before.entry if before else Entry(None, None, {})
+        self.over = False
+        self.begun = threading.Event()
+        self._worker = worker
+        self._alarms: set[threading.Event] = set()
+
+    @property
+    def env(self) -> Any:
+        """moto's environment of the run."""
+        return self._worker.env
+
+    def sleep(self, seconds: float | None, alarm: threading.Event | None = None) -> None:
+        """Wait virtual seconds, or until the alarm, or until the run is stopped."""
+        bell = alarm or threading.Event()
+        self._alarms.add(bell)
+        if not self.over:
+            running().clock.sleep(seconds, bell)
+        self._alarms.discard(bell)
+
+    def stop(self, error: str | None, cause: str | None) -> bool:
+        """End as aborted, at once; whether it was not over yet.
+
+        A Lambda that is running goes on, as in AWS, but nothing comes of it for the execution.
+        """
+        self.env.set_stop(stop_date=running().clock.time(), error=error, cause=cause)
+        details = ExecutionAbortedEventDetails(error=error, cause=cause)
+        return self._end(HistoryEventType.ExecutionAborted, executionAbortedEventDetails=details)
+
+    def time_out(self) -> None:
+        """End because the time of the whole state machine is up."""
+        self.env.set_timed_out()
+        self._end(HistoryEventType.ExecutionTimedOut, executionTimedOutEventDetails=ExecutionTimedOutEventDetails())
+
+    def _end(self, event: HistoryEventType, **details: Any) -> bool:
+        if self.over:
+            return False
+        self.env.event_manager.add_event(self.env.event_history_context, event, details)
+        self._worker._execution_communication.terminated()
+        for alarm in list(self._alarms):
+            running().clock.wake(alarm)
+        return True
+
+
+def redrive(execution: Any, count: int) -> None:
+    """Let an execution of moto's go on with the state that was entered last, for the `count`-th time."""
+    before = execution.exec_worker.run
+    execution.exec_worker = worker = execution._get_start_execution_worker()
+    execution.exec_status, execution.stop_date = ExecutionStatus.RUNNING, None
+    execution.error = execution.cause = None
+    worker.redrives = count
+    worker.run = Run(worker, before)
+    worker.start()
+
+
+def answer_token(run: Run, token: str, answer: CallbackOutcome) -> bool | None:
+    """Hand an answer to the task that waits for it: whether it does; None when the run has not had such a token."""
+    while not (endpoint := run.env.callback_pool_manager.get(token)):
+        if not run.before:
+            return None
+        run = run.before
+    if run.over or endpoint.consumer_error or endpoint.get_outcome():
+        return False
+    endpoint._outcome = answer
+    running().clock.wake(endpoint._notify_event)
+    return True
+
+
+def install() -> None:
+    """Put the patches in place; to be called once."""
+    _virtual_time()
+    _waits()
+    _tokens()
+    _executions()
+    _histories()
+    _jsonata()
+
+
+def _virtual_time() -> None:
+    """State entries, history and the dates of an execution bear virtual time."""
+
+    class VirtualNow(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]  # not of this class
+            cloud = current()
+            return cloud.clock.time() if cloud else datetime.datetime.now(tz)
+
+    for module in (asl_state, moto_execution, parser_models):
+        module.datetime = SimpleNamespace(datetime=VirtualNow, timezone=datetime.timezone)
+    EventManager._get_current_timestamp = staticmethod(lambda: VirtualNow.now(datetime.UTC))
+
+
+def _waits() -> None:
+    """Waits, retries and the time of a whole state machine pass virtual time.
+
+    A task has no time-out of real time: what is slow here is this machine.
+    """
+
+    def wait(self: Any, env: Any, wait_seconds: int) -> None:  # noqa: ARG001  moto's signature
+        running().waiting(_run(env).execution, _state(env), wait_seconds)
+        _run(env).sleep(wait_seconds)
+
+    evaluate = retrier_decl.RetrierDecl._eval_body
+
+    def retry(self: Any, env: Any) -> None:
+        def sleep(seconds: float) -> None:
+            running().retrying(_run(env).execution, _state(env), seconds)
+            _run(env).sleep(seconds)
+
+        # The interpreter calls time.sleep: the module's `time` is ours while this retrier is evaluated.
+        retrier_decl.time = SimpleNamespace(sleep=sleep)
+        evaluate(self, env)
+
+    class Patient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002  that of a task
+            return super().wait()
+
+    evaluate_program = Program.eval
+
+    def in_time(self: Any, env: Any) -> None:
+        if self.timeout_seconds is None:
+            evaluate_program(self, env)
+            return
+        clock = running().clock
+        end = clock.call_later(self.timeout_seconds.timeout_seconds, _run(env).time_out)
+        self.timeout_seconds = None  # moto's own would be real time; a program is evaluated once
+        evaluate_program(self, env)
+        clock.cancel(end)
+
+    WaitFunction._wait_interval = wait
+    retrier_decl.RetrierDecl._eval_body = retry
+    execute_state.threading = SimpleNamespace(Event=Patient)
+    Program.eval = in_time
+
+
+def _tokens() -> None:
+    """A task waits for the answer to its token in virtual time; afterwards the token is over.
+
+    Raises (in the task):
+        NotImplementedError: it wants heartbeats.
+    """
+
+    def wait(
+        self: Any, env: Any, timeout_seconds: int, callback_endpoint: Any, heartbeat_endpoint: Any
+    ) -> CallbackOutcome:
+        if heartbeat_endpoint:
+            raise NotImplementedError("The local cloud does not know HeartbeatSeconds.")
+        seconds = None if self.timeout.is_default_value() else timeout_seconds
+        _run(env).sleep(seconds, callback_endpoint._notify_event)
+        callback_endpoint.report(CallbackConsumerTimeout())
+        return callback_endpoint.get_outcome() or CallbackOutcomeTimedOut(callback_endpoint.callback_id)
+
+    StateTaskServiceCallback._eval_wait_for_task_token = wait
+
+
+def _run(env: Any) -> Run:
+    run: Run = env.event_manager.run
+    return run
+
+
+def _state(env: Any) -> str:
+    return str(env.states.context_object.context_object_data["State"]["Name"])
+
+
+def _executions() -> None:
+    """The clock counts running executions. Starting one takes until it has entered its first state, or has ended."""
+    start, logic, environment = (
+        ExecutionWorker.start,
+        ExecutionWorker._execution_logic,
+        ExecutionWorker._get_evaluation_environment,
+    )
+    terminated = BaseExecutionWorkerCommunication.terminated
+    state_input = CommonStateField._eval_state_input
+
+    def counted_start(self: Any) -> None:
+        self.run = getattr(self, "run", None) or Run(self)
+        running().clock.join()
+        start(self)
+        self.run.begun.wait()
+
+    def counted_logic(self: Any) -> None:
+        cloud = running()
+        try:
+            if self.run.before:
+                _go_on(self, self.run.before)
+            else:
+                logic(self)
+        finally:
+            self.run.begun.set()
+            cloud.clock.leave()
+
+    def environment_of_run(self: Any) -> Any:
+        env = environment(self)
+        env.event_manager.run = self.run
+        return env
+
+    def terminated_once(self: Any) -> None:
+        if not getattr(self, "over", False):
+            self.over = True  # a stopped execution has its end before its thread has
+            terminated(self)
+
+    def entered(self: Any, env: Any) -> None:
+        run = _run(env)
+        if not env.is_frame():
+            # Variables are replaced, never changed: the values need no copy.
+            run.entry = Entry(self, env.states.get_input(), dict(env.variable_store._inner_scope))
+        running().entered(run.arn, self.name)
+        run.begun.set()
+        state_input(self, env)
+
+    ExecutionWorker.start = counted_start
+    ExecutionWorker._execution_logic = counted_logic
+    ExecutionWorker._get_evaluation_environment = environment_of_run
+    BaseExecutionWorkerCommunication.terminated = terminated_once
+    CommonStateField._eval_state_input = entered  # the first thing after the event of the entry
+
+
+def _go_on(worker: Any, before: Run) -> None:
+    """moto's logic of an execution, but from the state that the run `before` entered last."""
+    entry = before.entry
+    program = worker._get_evaluation_entrypoint()
+    program.start_at = StartAt(entry.state.name)
+    worker.env = env = worker._get_evaluation_environment()
+    env.states.reset(entry.input)
+    env.variable_store._inner_scope.update(entry.variables)
+    events = before.env.event_manager._history_event_list
+    env.event_manager._history_event_list = events
+    env.event_manager._event_id_gen._next_id = len(events) + 1
+    env.event_history_context.source_event_id = len(events)
+    details = ExecutionRedrivenEventDetails(redriveCount=worker.redrives)
+    env.event_manager.add_event(
+        env.event_history_context, HistoryEventType.ExecutionRedriven, {"executionRedrivenEventDetails": details}
+    )
+    program.eval(env)
+    worker._execution_communication.terminated()
+
+
+def _histories() -> None:
+    """Every event of a history is told as it happens; after the end of an execution there are none.
+
+    A redriven execution does not enter the state again that it goes on with, but for one that fails.
+    """
+    publish, add_event = EventManager._publish_history_event, EventManager.add_event
+
+    def added(self: Any, context: Any, event_type: Any, *details: Any, **more: Any) -> int:
+        last = self._history_event_list[-1]["type"] if self._history_event_list else None
+        again = last == HistoryEventType.ExecutionRedriven and event_type.value.endswith("StateEntered")
+        if again and event_type != HistoryEventType.FailStateEntered:
+            return int(context.source_event_id)
+        return int(add_event(self, context, event_type, *details, **more))
+
+    def told(self: Any, **details: Any) -> None:
+        if self.run.over:
+            return
+        publish(self, **details)
+        self.run.over = details["event_type"].value in ENDS
+        running().history_event(self.run.arn, self._history_event_list[-1])
+
+    EventManager.add_event = added
+    EventManager._publish_history_event = told
+
+
+def _jsonata() -> None:
+    """jsonata-python in place of a JVM; an expression that yields nothing is an error, as in AWS.
+
+    moto writes the variables into the expression as source text and forgets to escape strings. It evaluates each three
+    times: whether it yields something, of which type, and what; here it is evaluated once.
+    """
+    last = threading.local()  # .expression and its .result
+
+    def result_of(expression: str) -> Any:
+        if getattr(last, "expression", None) != expression:
+            try:
+                last.result = Jsonata(expression).evaluate(None)
+            except Exception as error:
+                raise asl_jsonata.JSONataException("UNKNOWN", str(error)) from error
+            last.expression = expression
+        return last.result
+
+    def evaluate(expression: str) -> Any:
+        if expression.startswith("$exists((") and expression.endswith("))"):
+            return result_of(expression[len("$exists(") : -1]) is not None
+        if expression.startswith("$type((") and expression.endswith("))"):
+            return json_type(result_of(expression[len("$type(") : -1]))
+        result = result_of(expression)
+        if result is None:
+            raise asl_jsonata.JSONataException("UNKNOWN", "The JSONata expression returned nothing (undefined).")
+        return json.loads(json.dumps(result))
+
+    def declarations(bindings: dict[str, Any]) -> str:
+        return "".join(f"{name}:={to_json_str(value, separators=(',', ':'))};" for name, value in bindings.items())
+
+    asl_jsonata._eval_jsonata = evaluate
+    # Its users have imported the function by name.
+    import sys  # noqa: PLC0415  only here
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "encode_jsonata_variable_declarations", None) is not None:
+            module.encode_jsonata_variable_declarations = declarations  # type: ignore[attr-defined]  # any module
+
+
+def json_type(value: Any) -> str:
+    """As JSONata's `$type` names it."""
+    kinds = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
+    if isinstance(value, Mapping | list):
+        return "object" if isinstance(value, Mapping) else "array"
+    return kinds.get(type(value), "function")
