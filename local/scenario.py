@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import time as clock
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -207,6 +208,25 @@ class JoinInMaintenanceWindow(Part):
     role: str = "aurora-kerberos-directory-access"
 
 
+class Answer(Part):
+    """Somebody runs the command of the last notification that approves, or the one that refuses."""
+
+    answer: Literal["approve", "refuse"]
+
+
+class LeaveDomain(Part):
+    """Somebody else takes a cluster out of its domain."""
+
+    leave_domain: str = Field(description="The cluster.")
+
+
+class SetParameter(Part):
+    """Somebody writes an SSM parameter."""
+
+    set_parameter: str
+    to: Any = Field(description="Its JSON.")
+
+
 class Restart(Part):
     """Somebody restarts instances, one after the other."""
 
@@ -243,6 +263,9 @@ Happening = (
     | MakeTrust
     | StoreKeytab
     | JoinInMaintenanceWindow
+    | Answer
+    | LeaveDomain
+    | SetParameter
     | Restart
     | Wait
 )
@@ -642,6 +665,19 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case
                 Domain=cloud.directories.find(happening.directory).directory_id,
                 DomainIAMRoleName=happening.role,
             )
+        case Answer():
+            cloud.happened(f"somebody runs the command to {happening.answer}")
+            run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
+        case LeaveDomain():
+            cloud.happened(f"somebody takes {happening.leave_domain} out of its domain")
+            cloud.client("rds").modify_db_cluster(
+                DBClusterIdentifier=happening.leave_domain, Domain="none", ApplyImmediately=True
+            )
+        case SetParameter():
+            cloud.happened(f"somebody writes the parameter {happening.set_parameter}")
+            cloud.client("ssm").put_parameter(
+                Name=happening.set_parameter, Value=json.dumps(happening.to), Type="String", Overwrite=True
+            )
         case Restart():
             for instance in happening.restart:
                 cloud.happened(f"somebody restarts {instance}")
@@ -649,6 +685,24 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case
                 cloud.run(cloud.clock.now + cloud.takes.restart)
         case Wait():
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
+
+
+def run_command(cloud: Cloud, operation: str) -> None:
+    """Run a command of the AWS CLI as the last notification has it: its options are the operation's parameters."""
+    (*_, text) = (str(call.parameters["Message"]) for call in cloud.calls if call.name == "sns:Publish")
+    (command,) = (line for line in text.splitlines() if line.startswith(f"aws stepfunctions {operation} "))
+    words = shlex.split(command)[3:]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    if options.pop("--region") != cloud.region:
+        raise ValueError(f"The command is for another Region: {command}")
+    parameters = {parameter_of(name.removeprefix("--")): value for name, value in options.items()}
+    getattr(cloud.client("stepfunctions"), operation.replace("-", "_"))(**parameters)
+
+
+def parameter_of(option: str) -> str:
+    """The parameter behind an option: `--task-token` is `taskToken`."""
+    first, *others = option.split("-")
+    return first + "".join(each.capitalize() for each in others)
 
 
 def resolved(value: Any, named: Mapping[str, str]) -> Any:
