@@ -15,21 +15,23 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+from botocore import xform_name
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.utils import ArnParser
 from moto.iam.models import get_account_id_from, iam_backends
 
 from local import iam
 from local.current import current
-from local.faults import AwsError
+from local.faults import READS, AwsError
+from local.forgetting import forgotten
 
 Parameters = Mapping[str, Any]
-READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify", "Assume")
 
 HOME = "123456789012"  # moto's account for who has no credentials: where the stack is
 
 # .function: logical id of the function whose handler runs in this thread, .execution: for which execution;
-# .account: whose call is being answered.
+# .account: whose call is being answered; .within: one is.
 calling = threading.local()
 
 
@@ -99,12 +101,17 @@ def _remember_parameters(params: Parameters, context: dict[str, Any], **_: Any) 
 @contextmanager
 def _the_cloud_itself(account: str) -> Iterator[str]:
     """What the fakes call is not called by the function; the name of that function."""
-    function, before = getattr(calling, "function", ""), account_of_the_call()
-    calling.function, calling.account = "", account
+    function, before, within = getattr(calling, "function", ""), account_of_the_call(), within_a_call()
+    calling.function, calling.account, calling.within = "", account, True
     try:
         yield function
     finally:
-        calling.function, calling.account = function, before
+        calling.function, calling.account, calling.within = function, before, within
+
+
+def within_a_call() -> bool:
+    """Whether a call is being answered in this thread."""
+    return getattr(calling, "within", False)
 
 
 def account_of_the_call() -> str:
@@ -135,6 +142,7 @@ def _before_call(
     service, operation = model.service_model.service_name, model.name
     parameters = context["local_parameters"]
     account, role = _caller(request_signer)
+    inner = within_a_call()
     with _the_cloud_itself(account) as function:
         needs = iam.needed(cloud, service, operation, parameters) if function else ()
         call = context["local_call"] = Call(
@@ -143,8 +151,12 @@ def _before_call(
         try:
             if function:
                 iam.authorize(cloud, call)
-            cloud.faults.strike(service, operation)
-            answer = fakes[service, operation](cloud, parameters) if (service, operation) in fakes else None
+            # What a fake calls is AWS's own business.
+            answer = None if inner and not function else _struck(cloud, call, model, _attempts(context))
+            if answer is not None:
+                del context["local_call"]  # recorded, and what AWS does afterwards has been done
+            elif (service, operation) in fakes:
+                answer = fakes[service, operation](cloud, parameters)
         except AwsError as error:
             # No after-call event follows: this is the end of the call.
             del context["local_call"]
@@ -157,6 +169,67 @@ def _before_call(
     if answer is None:
         return None
     return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": metadata(200)}
+
+
+def _attempts(context: Parameters) -> int:
+    """How often the client that makes a call sends it before it gives up; botocore's default is 5."""
+    retries: Mapping[str, Any] = context["client_config"].retries or {}
+    return int(retries.get("total_max_attempts", 5))
+
+
+def _struck(cloud: Any, call: Call, model: Any, attempts: int) -> Mapping[str, Any] | None:
+    """What the scenario's faults make of a call: its answer; None when it goes well.
+
+    Raises:
+        AwsError: AWS's answer is an error.
+        ReadTimeoutError: no answer came to any of the attempts, as botocore tells it.
+    """
+    if call.name == "lambda:Invoke" and not call.function:
+        return _struck_function(cloud, call)
+    for _ in range(attempts):
+        fault = cloud.faults.strike(call.name, call.function)
+        if fault is None:
+            return None
+        if fault.kind == "error":
+            raise fault.as_error()
+        if fault.kind == "forget":
+            answer = forgotten(model, call.parameters)
+            cloud.record(call)
+            return answer
+        if fault.kind == "lost":
+            _perform(cloud, call)
+        else:
+            cloud.record(replace(call, error="ReadTimeout"))
+    raise ReadTimeoutError(endpoint_url=f"https://{call.service}.{cloud.region}.amazonaws.com/")
+
+
+def _struck_function(cloud: Any, call: Call) -> Mapping[str, Any] | None:
+    """What the faults make of a function that AWS itself invokes: its answer; None when it goes well.
+
+    Raises:
+        AwsError: Lambda's error, or that of Step Functions when it gets no answer.
+    """
+    name = call.parameters["FunctionName"]
+    fault = cloud.faults.strike(call.name, cloud.functions.logical_id(name))
+    if fault is None:
+        return None
+    if fault.kind == "error":
+        raise fault.as_error()
+    _perform(cloud, call)
+    if fault.kind == "lost":
+        raise AwsError("SdkClientException", "Unable to execute HTTP request: Read timed out")
+    timed_out: Mapping[str, Any] = cloud.functions.timed_out(name)
+    return timed_out
+
+
+def _perform(cloud: Any, call: Call) -> None:
+    """Let a call take effect, whatever the answer."""
+    try:
+        getattr(cloud.client(call.service, call.account), xform_name(call.operation))(**call.parameters)
+    except ClientError as error:
+        cloud.record(replace(call, error=error.response["Error"]["Code"]))
+    else:
+        cloud.record(call)
 
 
 def _after_call(http_response: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:

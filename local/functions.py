@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.response import StreamingBody
 from moto.awslambda.utils import get_backend
 
 import aurora_kerberos.aws
@@ -67,6 +68,10 @@ class Functions:
         """The name that a function of the template has been deployed under."""
         return next(name for name, (logical, _, _) in self._deployed.items() if logical == logical_id)
 
+    def logical_id(self, name: str) -> str:
+        """The logical id of the function that has been deployed under this name (or ARN)."""
+        return self._deployed[name.rpartition(":function:")[2] or name][0]
+
     def role(self, logical_id: str) -> str:
         """The name of the role that a function runs with."""
         arn: str = self._configuration(self.name(logical_id))["Role"]
@@ -113,6 +118,14 @@ class Functions:
                 calling.function = calling.execution = ""
                 os.environ.clear()
                 os.environ.update(before)
+
+    def timed_out(self, name: str) -> Mapping[str, Any]:
+        """Lambda's answer when a function has run into its time-out."""
+        seconds = self._cloud.client("lambda").get_function_configuration(FunctionName=name)["Timeout"]
+        message = f"Error: Task timed out after {seconds:.2f} seconds"
+        content = json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": message}).encode()
+        payload = StreamingBody(io.BytesIO(content), len(content))
+        return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
 
     def _forget_assumed_roles(self, logical_id: str) -> None:
         """In AWS each function is a process of its own: what one has assumed, another has to assume for itself."""
