@@ -700,9 +700,12 @@ def run_command(cloud: Cloud, operation: str) -> None:
 
 
 def parameter_of(option: str) -> str:
-    """The parameter behind an option: `--task-token` is `taskToken`."""
+    """The parameter behind an option: `--task-token` is `taskToken`.
+
+    `--output` is the CLI's own: what SendTaskSuccess calls so has another name there.
+    """
     first, *others = option.split("-")
-    return first + "".join(each.capitalize() for each in others)
+    return "output" if option == "task-output" else first + "".join(each.capitalize() for each in others)
 
 
 def resolved(value: Any, named: Mapping[str, str]) -> Any:
