@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from moto import mock_aws
@@ -42,6 +42,8 @@ from local.servers import LOOPBACK, NOBODY
 
 MINUTE = 60
 HOUR = 60 * MINUTE
+
+Delivery = Literal["once", "lost", "doubled"]  # of an event
 
 
 class Takes(BaseModel):
@@ -80,6 +82,7 @@ class Cloud:
         self.parameters = dict(parameters or {})
         self.takes = takes or Takes()
         self.faults = Faults([])
+        self.delivery: Delivery = "once"
         self.clock = Clock()
         self.calls: list[Call] = []
         self.moments: list[Moment] = []
@@ -191,8 +194,9 @@ class Cloud:
         self.client("stepfunctions", account_of(arn)).redrive_execution(executionArn=arn)
 
     def deliver(self, event: Mapping[str, Any]) -> None:
-        """An event of an AWS service on the default bus."""
-        for rule in list(events_backends[self.account][self.region].describe_event_bus("default").rules.values()):
+        """An event of an AWS service on the default bus, delivered as well as the scenario wants it."""
+        rules = list(events_backends[self.account][self.region].describe_event_bus("default").rules.values())
+        for rule in rules * {"lost": 0, "once": 1, "doubled": 2}[self.delivery]:
             rule.send_to_targets(dict(event))
 
     def run(self, until: float | None = None) -> None:

@@ -22,9 +22,9 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import directory_sharing, network, rds, stack
+from local import directory_sharing, network, rds, scheduler, stack
 from local.aws import HOME, Call
-from local.cloud import Cloud, Takes
+from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
 from local.login import Login, login
@@ -141,6 +141,7 @@ class AtStart(Part):
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
     keytabs: dict[str, str] = Field(default_factory=dict, description="Secret name → principal whose keytab it holds.")
     faults: list[Fault] = Field(default_factory=list)
+    events: Delivery = Field("once", description="What becomes of tag events; EventBridge does its best, no more.")
 
 
 class Tag(Part):
@@ -284,6 +285,7 @@ class Scenario(Part):
     about: str = Field("", description="What it shows.")
     settings: dict[str, str] = Field(default_factory=dict, description="Parameters of the stack.")
     takes: Takes = Field(default_factory=Takes)
+    schedules: bool = Field(False, description="Whether EventBridge Scheduler runs what the template has scheduled.")
     cloud: AtStart = Field(default_factory=AtStart)
     happens: list[Happening]
     expect: Expected
@@ -359,6 +361,8 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     began = clock.monotonic()
     with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
+        if scenario.schedules:
+            scheduler.begin(cloud, scheduler.schedules(stack.plain()))
         impossible = happen_all(cloud, scenario.happens)
         cloud.run()
         logins = [login(cloud, each.cluster, each.principal, each.role) for each in scenario.expect.logins]
@@ -413,6 +417,7 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     cloud.roles_made.clear()
     cloud.calls.clear()
     cloud.faults = Faults(start.faults)
+    cloud.delivery = start.events
 
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
