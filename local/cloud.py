@@ -45,6 +45,9 @@ HOUR = 60 * MINUTE
 
 Delivery = Literal["once", "lost", "doubled"]  # of an event
 
+MEMORY = Path("/dev/shm")  # noqa: S108  Linux's file system in memory
+ENOUGH = 1 << 30  # bytes; containers often have 64 MB there
+
 
 class Takes(BaseModel):
     """How long things take, in virtual seconds."""
@@ -53,6 +56,7 @@ class Takes(BaseModel):
 
     directory: int = Field(25 * MINUTE, description="CreateMicrosoftAD until the stage is Active.")
     membership: int = Field(12 * MINUTE, description="Joining the domain.")
+    leaving: int = Field(5 * MINUTE, description="Leaving the domain.")
     restart: int = Field(90, description="Restarting an instance.")
     new_cluster: int = Field(8 * MINUTE, description="Creating or restoring a cluster, and again its instances.")
     maintenance_window: int = Field(72 * HOUR, description="Until the next maintenance window.")
@@ -195,8 +199,14 @@ class Cloud:
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """An event of an AWS service on the default bus, delivered as well as the scenario wants it."""
-        rules = list(events_backends[self.account][self.region].describe_event_bus("default").rules.values())
-        for rule in rules * {"lost": 0, "once": 1, "doubled": 2}[self.delivery]:
+        if self.delivery == "lost":
+            return
+        if self.delivery == "doubled":
+            self.clock.call_later(self.takes.event, lambda: self._send(event))
+        self._send(event)
+
+    def _send(self, event: Mapping[str, Any]) -> None:
+        for rule in list(events_backends[self.account][self.region].describe_event_bus("default").rules.values()):
             rule.send_to_targets(dict(event))
 
     def run(self, until: float | None = None) -> None:
@@ -275,8 +285,14 @@ class Cloud:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[str]:
-    """A folder for the servers, which may run as another user than this one."""
-    folder = tempfile.mkdtemp(prefix="aurora-kerberos-")
+    """A folder for the servers, which may run as another user than this one.
+
+    In memory, where there is room and programs may be run: a database is a thousand small files, and their making and
+    deleting is what a file system on a disk is slow at.
+    """
+    memory = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and os.statvfs(MEMORY)
+    fits = memory and memory.f_bavail * memory.f_frsize > ENOUGH and not memory.f_flag & os.ST_NOEXEC
+    folder = tempfile.mkdtemp(prefix="aurora-kerberos-", dir=MEMORY if fits else None)
     Path(folder).chmod(0o755)
     try:
         yield folder

@@ -55,6 +55,10 @@ class Databases:
         kdc.keytab(keytab, *services)
         self.server(cluster).join(keytab.read_bytes(), krb5_conf or kdc.client_conf())
 
+    def leave(self, cluster: str) -> None:
+        """What AWS does when a cluster leaves its domain: the keys of its service principals go."""
+        self.server(cluster).leave()
+
     def preload(self, cluster: str, group_mapping: bool) -> None:
         """Whether a cluster's server loads pg_ad_mapping when it starts the next time."""
         self._servers[cluster].group_mapping = group_mapping

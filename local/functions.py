@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.response import StreamingBody
+from moto.awslambda.utils import get_backend
 
 import aurora_kerberos.aws
 import aurora_kerberos.step
@@ -73,11 +74,14 @@ class Functions:
 
     def role(self, logical_id: str) -> str:
         """The name of the role that a function runs with."""
-        described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(
-            FunctionName=self.name(logical_id)
-        )
-        arn: str = described["Role"]
+        arn: str = self._configuration(self.name(logical_id))["Role"]
         return arn.rpartition("/")[2]
+
+    def _configuration(self, name: str) -> dict[str, Any]:
+        """What GetFunctionConfiguration answers; asked at every call of a function, so without the way over HTTP."""
+        backend = get_backend(self._cloud.home, self._cloud.region)
+        configuration: dict[str, Any] = backend.get_function(name).get_configuration()
+        return configuration
 
     def logs(self) -> str:
         """All that the functions have written."""
@@ -86,7 +90,7 @@ class Functions:
     def invoke(self, name: str, payload: bytes | str) -> tuple[bool, bytes]:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
         logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
-        described = self._cloud.client("lambda", self._cloud.home).get_function_configuration(FunctionName=name)
+        described = self._configuration(name)
         with _one_at_a_time, redirect_stdout(self._log):
             event = json.loads(payload or "{}")
             hosts = None

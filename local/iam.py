@@ -119,6 +119,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ds:ShareDirectory": _directory("DirectoryId"),
     "ds:UpdateConditionalForwarder": _directory("DirectoryId"),
     "ds:VerifyTrust": _trust,
+    "dynamodb:DeleteItem": _named("dynamodb", "table/", "TableName"),
+    "dynamodb:GetItem": _named("dynamodb", "table/", "TableName"),
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
     "ec2:AcceptVpcPeeringConnection": _accepted_peering,
     "ec2:AuthorizeSecurityGroupEgress": _ec2("security-group", "GroupId"),
@@ -169,13 +171,17 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "secretsmanager:TagResource": _secret,
     "secretsmanager:UntagResource": _secret,
     "sns:Publish": lambda _, parameters: str(parameters["TopicArn"]),
+    "ssm:DeleteParameters": lambda cloud, p: [cloud.arn("ssm", f"parameter{name}") for name in p["Names"]],
     "ssm:GetParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "rds:DescribeDBSubnetGroups": _rds("subgrp", "DBSubnetGroupName"),
     "ssm:GetParameters": lambda cloud, p: [cloud.arn("ssm", f"parameter{name}") for name in p["Names"]],
     "ssm:PutParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
+    "states:DescribeExecution": lambda _, parameters: str(parameters["executionArn"]),
+    "states:StartExecution": lambda _, parameters: str(parameters["stateMachineArn"]),
     "sts:AssumeRole": lambda _, parameters: str(parameters["RoleArn"]),
     "sts:GetCallerIdentity": _none,
 }
+PREFIXES = {"stepfunctions": "states"}  # IAM's names of services that botocore has others for
 UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 
 # What AWS checks when it acts in the caller's name: {function, or role of another account: actions}; no call of ours
@@ -184,6 +190,7 @@ BEHIND_THE_CALLS = {
     # GetSecretValue, for secrets under a customer managed key.
     "CheckDatabase": {"kms:Decrypt"},
     "EnsureDatabaseUsers": {"kms:Decrypt"},
+    "RevokeDatabaseUsers": {"kms:Decrypt"},
     "EnsureTrust": {"kms:Decrypt"},
     "VerifyLogin": {"kms:Decrypt"},
     "EnsureDirectory": {
@@ -250,9 +257,11 @@ def required(
     cloud: Cloud, service: str, operation: str, parameters: Parameters
 ) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """All (action, resource, context keys) that AWS checks for one call."""
-    call = f"{service}:{operation}"
+    call = f"{PREFIXES.get(service, service)}:{operation}"
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
     context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
+    if service == "dynamodb":
+        context = {"dynamodb:LeadingKeys": (parameters.get("Key") or parameters["Item"])["arn"]["S"]}
     for resource in resources:
         yield call, resource, context
     if service == "ds-data":
@@ -300,10 +309,12 @@ def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mappin
         ValueError: an operator that is not modelled here.
     """
     for operator, keys in conditions.items():
-        if operator not in {"StringEquals", "ArnEquals"}:
+        if operator not in {"StringEquals", "ArnEquals", "ForAllValues:StringLike"}:
             raise ValueError(f"The local IAM does not know the condition operator {operator}.")
-        if any(context.get(key) not in listed(wanted) for key, wanted in keys.items()):
-            return False
+        alike = matches if operator.endswith("Like") else str.__eq__
+        for key, wanted in keys.items():
+            if not any(alike(each, context.get(key, "")) for each in listed(wanted)):
+                return False
     return True
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 from jsonata import Jsonata
+from jsonata.utils import Utils
 from moto.stepfunctions.parser import models as parser_models
 from moto.stepfunctions.parser.api import (
     ExecutionAbortedEventDetails,
@@ -21,6 +24,8 @@ from moto.stepfunctions.parser.api import (
 )
 from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
+from moto.stepfunctions.parser.asl.component.intrinsic.jsonata import get_intrinsic_functions_declarations
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
@@ -35,7 +40,7 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcomeTimedOut,
 )
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
-from moto.stepfunctions.parser.asl.jsonata import jsonata as asl_jsonata
+from moto.stepfunctions.parser.asl.jsonata.jsonata import JSONataException, extract_jsonata_variable_references
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend import execution as moto_execution
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
@@ -187,10 +192,10 @@ def _waits() -> None:
         if self.timeout_seconds is None:
             evaluate_program(self, env)
             return
-        clock = running().clock
+        clock, untimed = running().clock, copy.copy(self)
         end = clock.call_later(self.timeout_seconds.timeout_seconds, _run(env).time_out)
-        self.timeout_seconds = None  # moto's own would be real time; a program is evaluated once
-        evaluate_program(self, env)
+        untimed.timeout_seconds = None  # moto's own would be real time
+        evaluate_program(untimed, env)
         clock.cancel(end)
 
     WaitFunction._wait_interval = wait
@@ -329,45 +334,43 @@ def _histories() -> None:
 def _jsonata() -> None:
     """jsonata-python in place of a JVM; an expression that yields nothing is an error, as in AWS.
 
-    moto writes the variables into the expression as source text and forgets to escape strings. It evaluates each three
-    times: whether it yields something, of which type, and what; here it is evaluated once.
+    moto writes the variables into the expression as source text, forgets to escape strings, and evaluates each three
+    times: whether it yields something, of which type, and what. Here an expression is parsed once, for all clouds, and
+    evaluated once, with the variables bound to their names.
     """
-    last = threading.local()  # .expression and its .result
+    one_at_a_time = threading.RLock()  # executions are threads, and share what has been parsed
 
-    def result_of(expression: str) -> Any:
-        if getattr(last, "expression", None) != expression:
-            try:
-                last.result = Jsonata(expression).evaluate(None)
-            except Exception as error:
-                raise asl_jsonata.JSONataException("UNKNOWN", str(error)) from error
-            last.expression = expression
-        return last.result
+    @cache
+    def parsed(expression: str) -> Jsonata:
+        return Jsonata(expression)
 
-    def evaluate(expression: str) -> Any:
-        if expression.startswith("$exists((") and expression.endswith("))"):
-            return result_of(expression[len("$exists(") : -1]) is not None
-        if expression.startswith("$type((") and expression.endswith("))"):
-            return json_type(result_of(expression[len("$type(") : -1]))
-        result = result_of(expression)
+    def evaluate(self: Any, env: Any) -> None:
+        references = extract_jsonata_variable_references(self.expression)
+        expression = f"({get_intrinsic_functions_declarations(references)}{self.expression})"
+        store = env.variable_store
+        variables = {"states": env.states._states_data, **store._outer_scope, **store._inner_scope}
+        bound = {name: as_jsonata(value) for name, value in variables.items() if f"${name}" in expression}
+        try:
+            with one_at_a_time:
+                result = parsed(expression).evaluate(None, bound)
+        except Exception as error:
+            raise JSONataException("UNKNOWN", str(error)) from error
         if result is None:
-            raise asl_jsonata.JSONataException("UNKNOWN", "The JSONata expression returned nothing (undefined).")
-        return json.loads(json.dumps(result))
+            raise JSONataException("UNKNOWN", "The JSONata expression returned nothing (undefined).")
+        env.stack.append(json.loads(json.dumps(result)))
 
-    def declarations(bindings: dict[str, Any]) -> str:
-        return "".join(f"{name}:={to_json_str(value, separators=(',', ':'))};" for name, value in bindings.items())
-
-    asl_jsonata._eval_jsonata = evaluate
-    # Its users have imported the function by name.
-    import sys  # noqa: PLC0415  only here
-
-    for module in list(sys.modules.values()):
-        if getattr(module, "encode_jsonata_variable_declarations", None) is not None:
-            module.encode_jsonata_variable_declarations = declarations  # type: ignore[attr-defined]  # any module
+    StringJSONata._eval_body = evaluate
 
 
-def json_type(value: Any) -> str:
-    """As JSONata's `$type` names it."""
-    kinds = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
-    if isinstance(value, Mapping | list):
-        return "object" if isinstance(value, Mapping) else "array"
-    return kinds.get(type(value), "function")
+def as_jsonata(value: Any) -> Any:
+    """A copy of a value, as JSON and jsonata-python have it: there None would be no value at all."""
+
+    def with_nulls(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: with_nulls(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [with_nulls(each) for each in value]
+        return Utils.NULL_VALUE if value is None else value
+
+    # JSONata has one kind of number.
+    return with_nulls(json.loads(to_json_str(value), parse_float=lambda text: Utils.convert_number(float(text))))

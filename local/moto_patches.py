@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import secrets
+import zlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import botocore.session
+from botocore.hooks import EventAliaser
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.cloudformation import parsing as cloudformation_parsing
 from moto.cloudformation.models import Stack
+from moto.core import responses as moto_responses
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.events.models import Rule
 from moto.iam import models as iam_models
 from moto.kms import models as kms_models
 from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
-from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local import interpreter_patches
 from local.current import running
@@ -95,25 +99,29 @@ def _groups_of_other_accounts() -> None:
 def _parse_once() -> None:
     """A cloud is made for each test: what is the same for all of them is read once.
 
-    botocore reads its service models for each session anew, moto a JSON template as YAML; it makes a key pair for each
-    KMS key, and checks a definition whenever a state machine is made.
+    botocore reads its service models for each session anew, and looks through all aliases of events; moto reads a JSON
+    template as YAML, makes a key pair for each KMS key, lists a class's methods at each call, and parses a definition
+    whenever a state machine is made and whenever one is started (what it makes of it holds no state of an execution).
+    A function's name is the same in each cloud, so the definition with the names in it is, too.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
+    aliaser: Any = EventAliaser
+    aliaser._alias_event_name = staticmethod(cache(aliaser(None)._alias_event_name))
     kms_models.generate_private_key = cache(kms_models.generate_private_key)  # nobody's secrets are at stake
-    parse_yaml, check = Stack.parse_template, StepFunctionsParserBackend._validate_definition
-    checked: set[str] = set()
+    moto_responses.method_names_from_class = cache(moto_responses.method_names_from_class)
+    AmazonStateLanguageParser.parse = staticmethod(cache(AmazonStateLanguageParser.parse))
+    parse_yaml, generated_name = Stack.parse_template, cloudformation_parsing.generate_resource_name
 
     def parse(template: str) -> Any:
         return json.loads(template) if template.startswith("{") else parse_yaml(template)
 
-    def check_once(definition: str) -> None:
-        same = re.sub(r":function:[\w-]+", "", definition)  # each cloud's functions have names of their own
-        if same not in checked:
-            check(definition)
-            checked.add(same)
+    def name(resource_type: str, stack_name: str, logical_id: str) -> str:
+        if resource_type == "AWS::Lambda::Function":
+            return f"{stack_name}-{logical_id}-{zlib.crc32(logical_id.encode()):012X}"
+        return str(generated_name(resource_type, stack_name, logical_id))
 
     Stack.parse_template = staticmethod(parse)
-    StepFunctionsParserBackend._validate_definition = staticmethod(check_once)
+    cloudformation_parsing.generate_resource_name = name
 
 
 def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:  # noqa: ARG001  a method of moto's

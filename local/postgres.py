@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import zlib
@@ -157,7 +158,8 @@ class Postgres:
         if self.group_mapping:
             command += ["-c", "shared_preload_libraries=pg_stat_statements, pg_ad_mapping"]
         environment = {**packages.environment(), "KRB5_CONFIG": str(self._folder / "krb5.conf")}
-        self._server = Server(command, "ready to accept connections", environment, server_user())
+        # SIGTERM would have it wait for who is connected, which neither a restart nor a failure of Aurora's does.
+        self._server = Server(command, "ready to accept connections", environment, server_user(), signal.SIGINT)
 
     def _write_access(self) -> None:
         kerberos = JOINED if self._joined else NOT_JOINED

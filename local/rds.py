@@ -52,7 +52,7 @@ def members(cluster: Any) -> list[Any]:
 
 @fake("rds", "ModifyDBCluster")
 def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any] | None:
-    """Join a domain; everything else is moto's."""
+    """Join a domain or leave it; everything else is moto's."""
     cluster = cluster_of(cloud, parameters["DBClusterIdentifier"])
     if "Domain" not in parameters:
         return None
@@ -61,6 +61,8 @@ def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
     for instance in cluster.members:
         if instance.status != "available":
             raise AwsError("InvalidDBInstanceState", f"Instance {instance.resource_id} is {instance.status}.")
+    if parameters["Domain"] == "none":
+        return leave_domain(cloud, cluster, parameters)
     check_directory(cloud, parameters["Domain"])
     check_role(cloud, parameters.get("DomainIAMRoleName", ""))
     status = "enabling-kerberos" if parameters.get("ApplyImmediately") else "pending-maintenance-enable-kerberos"
@@ -72,8 +74,41 @@ def modify_db_cluster(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]
         begin_joining(cloud, cluster)
     else:
         cloud.clock.call_later(cloud.takes.maintenance_window, lambda: begin_joining(cloud, cluster))
-    described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster.resource_id)
-    return {"DBCluster": described["DBClusters"][0]}
+    return described(cloud, cluster)
+
+
+def described(cloud: Cloud, cluster: Any) -> Mapping[str, Any]:
+    """The answer of ModifyDBCluster."""
+    found = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster.resource_id)
+    return {"DBCluster": found["DBClusters"][0]}
+
+
+def leave_domain(cloud: Cloud, cluster: Any, parameters: Parameters) -> Mapping[str, Any]:
+    """Leave the domain, at once or in the maintenance window."""
+    if not cluster.domain_memberships:
+        return described(cloud, cluster)
+    if parameters.get("ApplyImmediately"):
+        begin_leaving(cloud, cluster)
+    else:
+        set_status(cluster, "pending-maintenance-disable-kerberos")
+        cloud.clock.call_later(cloud.takes.maintenance_window, lambda: begin_leaving(cloud, cluster))
+    return described(cloud, cluster)
+
+
+def begin_leaving(cloud: Cloud, cluster: Any) -> None:
+    """`available` again after a minute; the membership takes longer to go."""
+    set_status(cluster, "disabling-kerberos")
+    cluster.status = "modifying"
+    cloud.clock.call_later(MODIFYING, lambda: setattr(cluster, "status", "available"))
+    cloud.clock.call_later(cloud.takes.leaving, lambda: end_leaving(cloud, cluster))
+
+
+def end_leaving(cloud: Cloud, cluster: Any) -> None:
+    """The membership is gone, and with it the key of the service principal."""
+    for member in members(cluster):
+        member.domain_memberships = []
+    cloud.databases.leave(cluster.resource_id)
+    cloud.happened(f"{cluster.resource_id} has left its domain")
 
 
 def check_directory(cloud: Cloud, directory: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import time as clock
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from local.network import Vpc
 
 MASTER = "postgres"
 MASTER_PASSWORD = "Not-In-Any-Log-7"  # noqa: S105  of the local run's databases alone
+RECORD = {"dynamodb"}  # the registry with its leases
 REGISTRY_KEYS = ("outcome", "error", "message", "remedy")
 
 
@@ -207,6 +209,31 @@ class JoinInMaintenanceWindow(Part):
     role: str = "aurora-kerberos-directory-access"
 
 
+class Answer(Part):
+    """Somebody runs the command of the last notification that approves, or the one that refuses."""
+
+    answer: Literal["approve", "refuse"]
+
+
+class LeaveDomain(Part):
+    """Somebody else takes a cluster out of its domain."""
+
+    leave_domain: str = Field(description="The cluster.")
+
+
+class SetParameter(Part):
+    """Somebody writes an SSM parameter."""
+
+    set_parameter: str
+    to: Any = Field(description="Its JSON.")
+
+
+class Restart(Part):
+    """Somebody restarts instances, one after the other."""
+
+    restart: list[str]
+
+
 class Stop(Part):
     """Somebody stops an execution."""
 
@@ -237,6 +264,10 @@ Happening = (
     | MakeTrust
     | StoreKeytab
     | JoinInMaintenanceWindow
+    | Answer
+    | LeaveDomain
+    | SetParameter
+    | Restart
     | Wait
 )
 
@@ -362,7 +393,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
         if scenario.schedules:
-            scheduler.begin(cloud, scheduler.schedules(stack.plain()))
+            scheduler.begin(cloud, scheduler.schedules(stack.plain(), scenario.settings))
         impossible = happen_all(cloud, scenario.happens)
         cloud.run()
         logins = [login(cloud, each.cluster, each.principal, each.role) for each in scenario.expect.logins]
@@ -596,7 +627,7 @@ def happen_all(cloud: Cloud, happenings: list[Happening]) -> list[Check]:
     return []
 
 
-def happen(cloud: Cloud, happening: Happening) -> None:
+def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case for each happening
     """Let one thing happen now."""
     match happening:
         case Tag():
@@ -613,11 +644,13 @@ def happen(cloud: Cloud, happening: Happening) -> None:
         case Start():
             cloud.start(resolved(happening.start, cloud.named))
         case Stop():
-            cloud.happened(f"somebody stops run-{happening.stop}")
-            cloud.stop(f"run-{happening.stop}")
+            name = execution_named(cloud, happening.stop)
+            cloud.happened(f"somebody stops {name}")
+            cloud.stop(name)
         case Redrive():
-            cloud.happened(f"somebody redrives run-{happening.redrive}")
-            cloud.redrive(f"run-{happening.redrive}")
+            name = execution_named(cloud, happening.redrive)
+            cloud.happened(f"somebody redrives {name}")
+            cloud.redrive(name)
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
@@ -639,8 +672,56 @@ def happen(cloud: Cloud, happening: Happening) -> None:
                 Domain=cloud.directories.find(happening.directory).directory_id,
                 DomainIAMRoleName=happening.role,
             )
+        case Answer():
+            cloud.happened(f"somebody runs the command to {happening.answer}")
+            run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
+        case LeaveDomain():
+            cloud.happened(f"somebody takes {happening.leave_domain} out of its domain")
+            cloud.client("rds").modify_db_cluster(
+                DBClusterIdentifier=happening.leave_domain, Domain="none", ApplyImmediately=True
+            )
+        case SetParameter():
+            cloud.happened(f"somebody writes the parameter {happening.set_parameter}")
+            cloud.client("ssm").put_parameter(
+                Name=happening.set_parameter, Value=json.dumps(happening.to), Type="String", Overwrite=True
+            )
+        case Restart():
+            for instance in happening.restart:
+                cloud.happened(f"somebody restarts {instance}")
+                cloud.client("rds").reboot_db_instance(DBInstanceIdentifier=instance)
+                cloud.run(cloud.clock.now + cloud.takes.restart)
         case Wait():
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
+
+
+def run_command(cloud: Cloud, operation: str) -> None:
+    """Run a command of the AWS CLI as the last notification has it: its options are the operation's parameters."""
+    (*_, text) = (str(call.parameters["Message"]) for call in cloud.calls if call.name == "sns:Publish")
+    (command,) = (line for line in text.splitlines() if line.startswith(f"aws stepfunctions {operation} "))
+    words = shlex.split(command)[3:]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    if options.pop("--region") != cloud.region:
+        raise ValueError(f"The command is for another Region: {command}")
+    parameters = {parameter_of(name.removeprefix("--")): value for name, value in options.items()}
+    getattr(cloud.client("stepfunctions"), operation.replace("-", "_"))(**parameters)
+
+
+def parameter_of(option: str) -> str:
+    """The parameter behind an option: `--task-token` is `taskToken`.
+
+    `--output` is the CLI's own: what SendTaskSuccess calls so has another name there.
+    """
+    first, *others = option.split("-")
+    return "output" if option == "task-output" else first + "".join(each.capitalize() for each in others)
+
+
+def execution_named(cloud: Cloud, number: int) -> str:
+    """The name of the n-th execution that was started.
+
+    Raises:
+        LookupError: there are not so many.
+    """
+    return list(cloud.executions)[number - 1]
 
 
 def resolved(value: Any, named: Mapping[str, str]) -> Any:
@@ -723,7 +804,11 @@ def changes(calls: Iterable[Call]) -> list[str]:
     return [
         f"{call.function} {call.name}"
         for call in calls
-        if call.function and call.changes and not call.error and call.function != "RecordOutcome"
+        if call.function
+        and call.changes
+        and not call.error
+        and call.service not in RECORD
+        and call.function != "RecordOutcome"
     ]
 
 

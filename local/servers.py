@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import collections
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -20,11 +21,17 @@ class ServerError(RuntimeError):
 
 
 class Server:
-    """A process that says when it is ready, on standard output or standard error."""
+    """A process that says when it is ready, on standard output or standard error, and is ended by a signal."""
 
     def __init__(
-        self, command: Sequence[str | Path], ready: str, environment: Mapping[str, str], user: str | None = None
+        self,
+        command: Sequence[str | Path],
+        ready: str,
+        environment: Mapping[str, str],
+        user: str | None = None,
+        end: signal.Signals = signal.SIGTERM,
     ) -> None:
+        self._end = end
         identity = {"user": user, "group": user_group(user), "extra_groups": []} if user else {}
         self._last_words: collections.deque[str] = collections.deque(maxlen=20)
         self._process = subprocess.Popen(
@@ -54,7 +61,7 @@ class Server:
         """End it, and wait until it has ended; a second call does nothing."""
         atexit.unregister(self.stop)
         if self._process.poll() is None:
-            self._process.terminate()
+            self._process.send_signal(self._end)
             try:
                 self._process.wait(timeout=10)
             except subprocess.TimeoutExpired:

@@ -1,24 +1,21 @@
 """Step 7: every principal is a login role of the database with rds_ad and the roles asked for.
 
 Groups of the directory are either roles of their own (pg_ad_mapping) or have been expanded into their members. A member
-who has left such a group loses rds_ad; a role that this workflow has not made is never taken anything from.
+who has left such a group loses rds_ad; nothing is ever taken from a role that has not been given here.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypedDict
 
 from psycopg2 import sql
 
 from aurora_kerberos.database import Cluster, Session, has_database, master, refuse_unfit_roles
+from aurora_kerberos.database_roles import NO_MARK, Mark, Role, completed, existing, take, write_mark
 from aurora_kerberos.errors import DatabaseUnreachable, GroupMappingUnavailable
 from aurora_kerberos.principals import Grant, Mapped
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
-
-MARK = "aurora-kerberos: "  # begins the comment on a role made here; what it has come from follows, as JSON
 
 
 class Arguments(TypedDict):
@@ -28,23 +25,6 @@ class Arguments(TypedDict):
     principals: list[Grant]
     mappings: list[Mapped]
     groups: list[str]
-
-
-class Mark(TypedDict):
-    """What a role made here has come from: listed by name, groups; and the roles it was granted for that."""
-
-    named: bool
-    groups: list[str]
-    roles: list[str]
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role of the database: whether it can log in, the roles it is a direct member of, its mark."""
-
-    login: bool
-    held: frozenset[str]
-    mark: Mark | None
 
 
 @step
@@ -75,70 +55,28 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     return Ready({"roles": roles, "made": made, "revoked": revoked, "reason": ""})
 
 
-def existing(session: Session, names: list[str]) -> dict[str, Role]:
-    """The roles of these names, and all that this workflow has made."""
-    rows = session.execute(
-        """
-        SELECT CAST(rolname AS text), rolcanlogin, shobj_description(oid, 'pg_authid'), CAST(ARRAY_TO_JSON(ARRAY(
-            SELECT granted.rolname FROM pg_auth_members JOIN pg_roles granted ON granted.oid = roleid
-            WHERE member = role.oid
-        )) AS text)
-        FROM pg_roles role
-        WHERE rolname IN (SELECT jsonb_array_elements_text(CAST(%s AS jsonb)))
-        OR shobj_description(oid, 'pg_authid') LIKE %s
-        """,
-        (json.dumps(names), MARK + "{%"),
-    )
-    return {name: Role(login, frozenset(json.loads(held)), mark_in(comment)) for name, login, comment, held in rows}
-
-
-def mark_in(comment: str | None) -> Mark | None:
-    """The mark in a role's comment; None when it was not made here."""
-    if comment is None or not comment.startswith(MARK + "{"):
-        return None
-    try:
-        mark: Mark = json.loads(comment.removeprefix(MARK))
-    except ValueError:  # somebody has written into it: whose role it is, nobody knows any more
-        return None
-    return mark if mark.keys() >= Mark.__required_keys__ else None
-
-
-def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterable[str]) -> None:
-    """A role that can log in and is a member of the wanted ones."""
+def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterable[str]) -> list[str]:
+    """A role that can log in and is a member of the wanted ones; those that it was granted for that."""
     identifier = sql.Identifier(name)
     if role is None:
         session.execute(sql.SQL("CREATE USER {} WITH LOGIN").format(identifier))
     elif not role.login:
         session.execute(sql.SQL("ALTER ROLE {} WITH LOGIN").format(identifier))
-    held = role.held if role else frozenset()
-    for each in wanted:
-        if each not in held:
-            session.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(each), identifier))
+    granted = [each for each in wanted if role is None or each not in role.held]
+    for each in granted:
+        session.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(each), identifier))
+    return granted
 
 
 def ensure_user(session: Session, grant: Grant, role: Role | None) -> None:
-    """One principal's role with rds_ad."""
-    ensure_login(session, grant["principal"], role, ["rds_ad", *grant["roles"]])
-    before = role.mark if role else Mark(named=False, groups=[], roles=[])
-    if before is not None:
-        mark = completed(before, grant)
-        if role is None or mark != before:
-            write_mark(session, grant["principal"], mark)
-
-
-def completed(mark: Mark, grant: Grant) -> Mark:
-    """The mark with what is asked for now added."""
-    return Mark(
-        named=mark["named"] or grant["named"],
-        groups=sorted({*mark["groups"], *grant["groups"]}),
-        roles=sorted({*mark["roles"], *grant["roles"]}),
-    )
-
-
-def write_mark(session: Session, name: str, mark: Mark) -> None:
-    """Note on a role made here what it has come from."""
-    text = sql.Literal(MARK + json.dumps(mark, sort_keys=True))
-    session.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(name), text))
+    """One principal's role with rds_ad, and the mark that says what of it was given here, and why."""
+    granted = ensure_login(session, grant["principal"], role, ["rds_ad", *grant["roles"]])
+    before = role.mark if role else None
+    if before is None and not granted:
+        return  # somebody else has made all of it
+    mark = completed(before or NO_MARK, grant, granted)
+    if mark != before:
+        write_mark(session, grant["principal"], role, mark)
 
 
 def revoke_left(session: Session, arguments: Arguments, there: dict[str, Role]) -> list[str]:
@@ -153,17 +91,15 @@ def revoke_left(session: Session, arguments: Arguments, there: dict[str, Role]) 
         grant = grants.get(name, Grant(principal=name, roles=[], named=False, groups=[]))
         if role.mark is None or not (left := set(role.mark["groups"]) & known - set(grant["groups"])):
             continue
-        mark = completed(role.mark, grant)
+        mark = completed(role.mark, grant, [])
         groups = set(mark["groups"]) - left
         unknown = groups - known or (mark["named"] and not grant["named"])
-        taken = set() if unknown else set(mark["roles"]) - set(grant["roles"])
-        if not groups and not mark["named"]:
-            taken.add("rds_ad")
-            revoked.append(name)
-        for each in sorted(taken & role.held):
-            session.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(each), sql.Identifier(name)))
-        roles = sorted(set(mark["roles"]) - taken)
-        write_mark(session, name, Mark(named=mark["named"], groups=sorted(groups), roles=roles))
+        needed = {*mark["roles"]} if unknown else {*grant["roles"]}
+        needed |= {"rds_ad"} if groups or mark["named"] else set()
+        taken = take(session, name, role, set(mark["roles"]) - needed)
+        revoked += [name] if "rds_ad" in taken else []
+        roles = sorted(set(mark["roles"]) - set(taken))
+        write_mark(session, name, role, Mark(named=mark["named"], groups=sorted(groups), roles=roles))
     return revoked
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import leases
 from aurora_kerberos.aws import client, code, message, redacted
 from aurora_kerberos.errors import AwsRefused, DirectoryAmbiguous, DirectoryNotFound, DirectoryUnusable
 from aurora_kerberos.passwords import generated
@@ -37,9 +38,10 @@ class Directory(TypedDict):
 
 
 class Arguments(TypedDict):
-    """`directory` of the plan."""
+    """`directory` of the plan; the ARN of the `execution`."""
 
     directory: Directory
+    execution: str
 
 
 @step
@@ -53,7 +55,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
                 f"There is no directory {wanted['dns_name']} in {where(wanted['role'])}.",
                 "Create it in that account; only in its own account does this stack create a directory.",
             )
-        return being_created(create(wanted))
+        return create_once(wanted, arguments["execution"])
     name, stage = found["DirectoryId"], found["Stage"]
     if found["Type"] not in TYPES:
         raise DirectoryUnusable(
@@ -76,6 +78,15 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 def being_created(name: str) -> Waiting:
     """One thing to wait for, whatever the stages on the way are called."""
     return Waiting(f"Directory {name} is being created", at_least=TAKES_AT_LEAST, deadline=DEADLINE)
+
+
+def create_once(wanted: Directory, execution: str) -> Waiting:
+    """Create the directory, unless another execution is about to: AWS would make two of the same name."""
+    holder = leases.take(f"directory:{wanted['dns_name']}", execution)
+    if holder != execution:
+        return Waiting(f"{holder} is creating the directory {wanted['dns_name']}", deadline=DEADLINE)
+    found = find(wanted)  # whoever had the lease may have made it since
+    return being_created(found["DirectoryId"] if found else create(wanted))
 
 
 def find(wanted: Directory) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Step 6: the cluster is a member of the directory's domain, by one of the four ways of the guide.
 
-A cluster that is there is modified, and its instances restart once it has joined. One that is created, restored from a
-snapshot or restored to a point in time is made as a member.
+A cluster that is there is modified, and its instances restart once it has joined; when that may be, `apply` says. One
+that is created, restored from a snapshot or restored to a point in time is made as a member.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aurora_kerberos.errors import (
     DirectoryNotFound,
     EnableKerberosFailed,
     InstanceUnusable,
+    RestartDue,
     ServiceRoleInvalid,
 )
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
@@ -35,14 +36,25 @@ class Progress(TypedDict):
 
     made: bool
     reattempted: bool
+    corrected: bool
     restarted: list[str]
+    last_pending: str
+
+
+NOTHING_DONE: Progress = {"made": False, "reattempted": False, "corrected": False, "restarted": [], "last_pending": ""}
 
 
 class Arguments(TypedDict):
-    """`cluster` and `way` of the plan; `directory`: an id; `role`: a name; `now`: ISO 8601; `progress`: {} at first."""
+    """`cluster`, `way`, `apply` and `move` of the plan; `directory`: an id; `role`: a name.
+
+    `approved`: whether somebody has; `now`: ISO 8601; `progress`: {} at first.
+    """
 
     cluster: Mapping[str, Any]
     way: Mapping[str, Any]
+    apply: str
+    move: bool
+    approved: bool
     directory: str
     role: str
     now: str
@@ -52,7 +64,8 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready when cluster and instances are `kerberos-enabled` and restarted where the guide says so."""
-    progress: Progress = {"made": False, "reattempted": False, "restarted": [], **arguments["progress"]}  # type: ignore[typeddict-item]  # the same keys
+    told = arguments["progress"]
+    progress: Progress = {key: told.get(key, value) for key, value in NOTHING_DONE.items()}  # type: ignore[assignment]  # the same keys
     cluster = find(arguments, progress)
     if cluster is None:
         return make_cluster(arguments, progress)
@@ -61,7 +74,11 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     instances = clusters.instances(cluster)
     there = {instance["DBInstanceIdentifier"] for instance in instances}
     missing = [each for each in arguments["way"]["instances"] if each["DBInstanceIdentifier"] not in there]
-    refuse_stuck(cluster, instances, missing)
+    clusters.refuse_stuck(cluster, instances)
+    if not instances and not missing:
+        raise ClusterUnusable(
+            f"Cluster {cluster['DBClusterIdentifier']} has no instances.", "Add one, then start again."
+        )
     if cluster["Status"] == "creating":
         return being_created(cluster["DBClusterIdentifier"], progress)
     if cluster["Status"] not in clusters.AVAILABLE:
@@ -80,26 +97,63 @@ def member(
     name = cluster["DBClusterIdentifier"]
     memberships = {each["DBInstanceIdentifier"]: clusters.membership(each) for each in instances}
     memberships = {name: clusters.membership(cluster), **memberships}
-    for found in memberships.values():
-        if found and found["Domain"] != arguments["directory"] and found["Status"] not in clusters.LEAVING:
-            raise AnotherDirectory(
-                f"Cluster {name} is in the domain of {found['Domain']}, and {arguments['directory']} is asked for.",
-                f"Set the stack's DirectoryId to {found['Domain']}, or let the cluster leave that domain first.",
-            )
-    statuses = {who: found["Status"] if found else "" for who, found in memberships.items()}
-    if not any(statuses.values()):
-        return busy(instances, progress) or join(cluster, arguments, progress)
+    elsewhere = in_another_domain(name, memberships, arguments)
+    statuses = {who: found["Status"] if found and who not in elsewhere else "" for who, found in memberships.items()}
+    if name in elsewhere or not any(statuses.values()):
+        return join(cluster, instances, arguments, progress, progress)
     if failed := [who for who, status in statuses.items() if status in FAILED]:
         if progress["reattempted"]:
             raise join_failed(name, failed, statuses)
-        return busy(instances, progress) or join(cluster, arguments, progress, again=True)
+        return join(cluster, instances, arguments, progress, {**progress, "reattempted": True})
     if pending := [who for who, status in statuses.items() if status not in clusters.ENABLED]:
-        status = statuses[pending[0]] or "not listed yet"
-        deadline = 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
-        if arguments["way"]["way"] == "modify" and names.RESTART_TAG not in names.tags(cluster):
-            clusters.tag_restart(cluster, clusters.AFTER_JOINING)  # somebody else has asked for it
-        return Waiting(f"Membership of {pending[0]} is {status}", deadline=deadline, outputs=progress)
+        return joining(cluster, pending[0], statuses[pending[0]], arguments, progress)
+    roles = {clusters.role_of(found) for found in memberships.values() if found}
+    if wrong := roles - {"", arguments["role"]}:
+        if not progress["corrected"]:
+            return join(cluster, instances, arguments, progress, {**progress, "corrected": True})
+        return kept_role(name, wrong.pop(), progress)
     return restart(cluster, instances, arguments, progress)
+
+
+def in_another_domain(name: str, memberships: Mapping[str, Mapping[str, Any] | None], arguments: Arguments) -> set[str]:
+    """The members, of the cluster and its instances, that are to move from another directory's domain.
+
+    Raises:
+        AnotherDirectory: they are in one, and may not move.
+    """
+    elsewhere = {
+        who: found["Domain"]
+        for who, found in memberships.items()
+        if found and found["Domain"] != arguments["directory"] and found["Status"] not in clusters.LEAVING
+    }
+    for domain in elsewhere.values():
+        if not arguments["move"]:
+            raise AnotherDirectory(
+                f"Cluster {name} is in the domain of {domain}, and {arguments['directory']} is asked for.",
+                f'Start it with "move": true, or set the stack\'s DirectoryId to {domain}.',
+            )
+    return set(elsewhere)
+
+
+def joining(cluster: Mapping[str, Any], member: str, status: str, arguments: Arguments, progress: Progress) -> Waiting:
+    """RDS is at work on the membership, or will be in the maintenance window."""
+    if arguments["way"]["way"] == "modify" and names.RESTART_TAG not in names.tags(cluster):
+        clusters.tag_restart(cluster, clusters.AFTER_JOINING)  # somebody else has asked for it
+    later = status.startswith("pending-maintenance-")
+    seen: Progress = {**progress, "last_pending": arguments["now"] if later else progress["last_pending"]}
+    status = status or "not listed yet"
+    deadline = 8 * DAY if later else Waiting.deadline
+    return Waiting(f"Membership of {member} is {status}", deadline=deadline, outputs=seen)
+
+
+def kept_role(name: str, role: str, progress: Progress) -> Waiting:
+    """RDS still shows the role that it was asked to replace."""
+    refused = ServiceRoleInvalid(
+        f"Cluster {name} keeps the role {role}.", "Let it leave the domain (kerberos=disabled), then enable it again."
+    )
+    return Waiting(
+        f"Cluster {name} has the role {role} still", deadline=30 * MINUTE, otherwise=refused, outputs=progress
+    )
 
 
 def find(arguments: Arguments, progress: Progress) -> dict[str, Any] | None:
@@ -168,32 +222,36 @@ def instances_being_created(cluster: str, progress: Progress) -> Waiting:
     return Waiting(f"The instances of {cluster} are being created", at_least=3 * MINUTE, outputs=progress)
 
 
-def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]], missing: list[Mapping[str, Any]]) -> None:
-    """Refuse what waiting does not help; it may have come about since the request was looked at."""
+def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]], progress: Progress) -> Waiting | None:
+    """What has to be waited for before the cluster is changed; None when all is available."""
+    reason = clusters.busy(cluster, instances)
+    return Waiting(reason, outputs=progress) if reason else None
+
+
+def unapproved(what: str, arguments: Arguments, progress: Progress) -> Waiting | None:
+    """The question that the state machine is to ask a person, `what` being done to the cluster; None when it may be."""
+    if arguments["apply"] != "approval" or arguments["approved"] or arguments["way"]["way"] != "modify":
+        return None
+    return Waiting("Approval is needed", outputs={**progress, "approval": what})
+
+
+def join(
+    cluster: Mapping[str, Any],
+    instances: list[dict[str, Any]],
+    arguments: Arguments,
+    progress: Progress,
+    asked: Progress,
+) -> Waiting:
+    """Ask RDS to join the domain (`rds:ModifyDBCluster`), now or in the maintenance window.
+
+    The same call re-attempts a failed membership, moves to another directory and corrects the role. `asked` is the
+    progress when it has been made.
+    """
     name = cluster["DBClusterIdentifier"]
-    if cluster["Status"] in clusters.STUCK_CLUSTER or not [*instances, *missing]:
-        what = f"is {cluster['Status']}" if instances else "has no instances"
-        raise ClusterUnusable(f"Cluster {name} {what}.", "Bring it to `available` with an instance, then start again.")
-    for instance in instances:
-        if instance["DBInstanceStatus"] in clusters.STUCK_INSTANCE:
-            raise InstanceUnusable(
-                f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}.",
-                "Bring it to `available` or delete it, then start again.",
-            )
-
-
-def busy(instances: list[dict[str, Any]], progress: Progress) -> Waiting | None:
-    """An instance that has to be waited for before the cluster is changed; None when all are available."""
-    for instance in instances:
-        if instance["DBInstanceStatus"] not in clusters.AVAILABLE:
-            what = f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}"
-            return Waiting(what, outputs=progress)
-    return None
-
-
-def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, again: bool = False) -> Waiting:
-    """Ask RDS to join the domain, now (`rds:ModifyDBCluster`); the same call re-attempts a failed membership."""
-    name = cluster["DBClusterIdentifier"]
+    order = ", ".join(instance["DBInstanceIdentifier"] for instance in instances)
+    what = f"Cluster {name} joins the domain of {arguments['directory']}, then its instances restart: {order}."
+    if waiting := busy(cluster, instances, progress) or unapproved(what, arguments, progress):
+        return waiting
     # Before the call: whatever interrupts us, the restart is not forgotten.
     due = names.RESTART_TAG in names.tags(cluster)
     clusters.tag_restart(cluster, clusters.AFTER_JOINING)
@@ -202,7 +260,7 @@ def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, a
             DBClusterIdentifier=name,
             Domain=arguments["directory"],
             DomainIAMRoleName=arguments["role"],
-            ApplyImmediately=True,
+            ApplyImmediately=arguments["apply"] != "maintenance-window",
         )
     except ClientError as error:
         try:
@@ -211,10 +269,8 @@ def join(cluster: Mapping[str, Any], arguments: Arguments, progress: Progress, a
             if not due:
                 clusters.untag_restart(cluster)  # it does not join, so there is nothing to restart for
             raise
-    asked: Progress = {**progress, "reattempted": progress["reattempted"] or again}
-    return Waiting(
-        f"Cluster {name} has been asked{' again' if again else ''} to join", at_least=2 * MINUTE, outputs=asked
-    )
+    again = " again" if asked["reattempted"] or asked["corrected"] else ""
+    return Waiting(f"Cluster {name} has been asked{again} to join", at_least=2 * MINUTE, outputs=asked)
 
 
 def not_yet(error: ClientError, arguments: Arguments, progress: Progress) -> Waiting:
@@ -263,25 +319,48 @@ def restart(
     """Restart what has not restarted since joining: one instance at a time, readers first (`rds:RebootDBInstance`)."""
     since = names.tags(cluster).get(names.RESTART_TAG)
     if since is not None and not is_time(since):
-        clusters.tag_restart(cluster, since := arguments["now"])
-    if waiting := busy(instances, progress):
+        # What restarts in its maintenance window may do so before the membership shows.
+        clusters.tag_restart(cluster, since := progress["last_pending"] or arguments["now"])
+    if waiting := busy(cluster, instances, progress):
         return waiting
-    for instance in instances if since else []:
-        name = instance["DBInstanceIdentifier"]
-        # The event of a restart may come late: what this execution has restarted, it does not restart again.
-        if name in progress["restarted"] or restarted(instance, datetime.fromisoformat(str(since))):
-            continue
-        try:
-            client("rds").reboot_db_instance(DBInstanceIdentifier=name)
-        except ClientError as error:
-            if code(error) != "InvalidDBInstanceState":
-                raise
-            return Waiting(f"Instance {name} is busy", outputs=progress)
-        done: Progress = {**progress, "restarted": [*progress["restarted"], name]}
-        return Waiting(f"Instance {name} is rebooting", outputs=done)
+    # The event of a restart may come late: what this execution has restarted, it does not restart again.
+    left = [
+        instance["DBInstanceIdentifier"]
+        for instance in (instances if since else [])
+        if instance["DBInstanceIdentifier"] not in progress["restarted"]
+        and not restarted(instance, datetime.fromisoformat(str(since)))
+    ]
+    if left and arguments["apply"] == "maintenance-window" and arguments["way"]["way"] == "modify":
+        return restart_by_others(left, progress)
+    if left:
+        return unapproved(f"The instances restart: {', '.join(left)}.", arguments, progress) or reboot(
+            left[0], progress
+        )
     if since:
         clusters.untag_restart(cluster)
     return Ready({"cluster": joined(cluster, arguments["cluster"]), "restarted": progress["restarted"]})
+
+
+def reboot(name: str, progress: Progress) -> Waiting:
+    """Restart one instance (`rds:RebootDBInstance`)."""
+    try:
+        client("rds").reboot_db_instance(DBInstanceIdentifier=name)
+    except ClientError as error:
+        if code(error) != "InvalidDBInstanceState":
+            raise
+        return Waiting(f"Instance {name} is busy", outputs=progress)
+    done: Progress = {**progress, "restarted": [*progress["restarted"], name]}
+    return Waiting(f"Instance {name} is rebooting", outputs=done)
+
+
+def restart_by_others(names_left: list[str], progress: Progress) -> Waiting:
+    """In a maintenance window nothing is restarted by us: RDS does it, or a person when it suits."""
+    due = RestartDue(
+        f"The cluster has joined the domain, and its instances have not restarted since: {', '.join(names_left)}.",
+        "Restart them, readers first, when it suits; then start the execution again.",
+    )
+    reason = f"A person, or RDS in its maintenance window, has to restart {', '.join(names_left)}"
+    return Waiting(reason, deadline=8 * DAY, otherwise=due, outputs=progress)
 
 
 def joined(cluster: Mapping[str, Any], planned: Mapping[str, Any]) -> dict[str, Any]:

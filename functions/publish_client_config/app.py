@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 from urllib.parse import quote
 
-from aurora_kerberos import krb5
+from aurora_kerberos import krb5, names
 from aurora_kerberos.aws import client
 from aurora_kerberos.step import Ready, step
 
@@ -26,10 +26,10 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready:
     """Ready when both parameters hold what they must; what holds it already is left alone."""
-    prefix = arguments["prefix"]
     conf = krb5.conf(arguments["directory"], arguments["trusts"])
     strings = connection_strings(arguments["cluster"], arguments["directory"], arguments["trusts"])
-    wanted = {f"{prefix}/krb5.conf": conf, f"{prefix}/connect": json.dumps(strings, indent=2)}
+    both = conf, json.dumps(strings, indent=2)
+    wanted = dict(zip(names.client_parameters(arguments["prefix"]), both, strict=True))
     found = client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
     there = {parameter["Name"]: parameter["Value"] for parameter in found}
     for name, value in wanted.items():

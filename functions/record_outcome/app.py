@@ -1,5 +1,7 @@
 """The end of every execution: registry, tags, metrics and notification say what became of it and what to do.
 
+The lease of the cluster is given back last. An execution that another one has taken the lease from records nothing.
+
 Each is written even when another cannot be; what could not be written is raised at the end. Metrics and notification
 come last and wait for AWS to be there for the others: a second try would count and send them twice.
 """
@@ -13,11 +15,11 @@ from typing import Any, TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from aurora_kerberos import aws, errors, names
+from aurora_kerberos import aws, errors, leases, names
 from aurora_kerberos.aws import client
 from aurora_kerberos.step import Ready, logger, step
 
-SUCCEEDED, FAILED, SUPERSEDED = "enabled", "failed", "superseded"
+ENABLED, DISABLED, FAILED, SUPERSEDED = "enabled", "disabled", "failed", "superseded"
 
 # Errors that are not ours to name, and what they mean here.
 REMEDIES = {
@@ -29,13 +31,16 @@ DEFECT = "This is not an error the workflow knows. See the function's log, and r
 
 
 class Arguments(TypedDict):
-    """`request`: the execution's input; `plan` and `steps` as far as they came; `failure`: error and cause, or {}."""
+    """`request`: the execution's input; `plan` and `steps` as far as they came; `failure`: error and cause, or {}.
+
+    `end`: outcome and message of an execution that had nothing to do, or {}.
+    """
 
     execution: str
     request: Any
     plan: Mapping[str, Any]
     steps: Mapping[str, Any]
-    superseded: str
+    end: Mapping[str, str]
     failure: Mapping[str, str]
     now: str
 
@@ -54,13 +59,17 @@ class Outcome(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with the outcome, when all four have been written."""
-    outcome = outcome_of(arguments)
-    arn = arguments["plan"].get("cluster", {}).get("arn") or arn_of(outcome["cluster"], arguments["execution"])
+    """Ready with the outcome, when all four have been written and the lease of the cluster is given back."""
+    outcome, execution = outcome_of(arguments), arguments["execution"]
+    arn = names.cluster_arn(outcome["cluster"], execution)
+    result = Ready({**outcome, "steps": arguments["steps"], "warnings": arguments["plan"].get("warnings", [])})
+    if arn and outcome["outcome"] != SUPERSEDED and leases.holder_of(arn) not in ("", execution):
+        logger.warning("Another execution has taken over: the outcome is its to record")
+        return result
     unwritten = []
     for write in (write_registry, write_tags, notify, write_metric):
         try:
-            write(outcome, arn)
+            write(outcome, arn, arguments)
         except aws.ERRORS as error:
             logger.exception("Could not %s", write.__name__)
             unwritten.append(aws.translate(error))
@@ -68,7 +77,11 @@ def handler(arguments: Arguments) -> Ready:
                 break
     if unwritten:
         raise unwritten[-1]
-    return Ready({**outcome, "steps": arguments["steps"], "warnings": arguments["plan"].get("warnings", [])})
+    try:
+        leases.give_back(arn, execution)
+    except aws.ERRORS:
+        logger.exception("Could not give the lease back: whoever wants it takes it when this execution has ended")
+    return result
 
 
 def outcome_of(arguments: Arguments) -> Outcome:
@@ -76,7 +89,7 @@ def outcome_of(arguments: Arguments) -> Outcome:
     plan, steps = arguments["plan"], arguments["steps"]
     cluster = plan.get("cluster", {}).get("id") or names.requested_cluster(arguments["request"], arguments["execution"])
     result = Outcome(
-        outcome=SUCCEEDED,
+        outcome=ENABLED,
         cluster=cluster,
         message="",
         error="",
@@ -87,13 +100,22 @@ def outcome_of(arguments: Arguments) -> Outcome:
     if failure := arguments["failure"]:
         message, remedy = what_happened(failure["Error"], failure.get("Cause", ""))
         return {**result, "outcome": FAILED, "error": failure["Error"], "message": message, "remedy": remedy}
-    if arguments["superseded"]:
-        return {**result, "outcome": SUPERSEDED, "message": arguments["superseded"]}
+    if end := arguments["end"]:
+        return {**result, "outcome": end["outcome"], "message": end["message"]}
+    if plan["action"] == "disable":
+        return {**result, "outcome": DISABLED, "message": disabled(steps)}
     login = steps["login"]
     proof = f"{login['principal']} logged in with a ticket" if login["verified"] else login["reason"]
     people = [role for role in steps["users"]["roles"] if role != plan["check"]["principal"]]
     roles = f"{len(people)} principals of {steps['directory']['realm']} may log in"
     return {**result, "message": f"Kerberos is enabled: {roles}. {proof}"}
+
+
+def disabled(steps: Mapping[str, Any]) -> str:
+    """What has become of a cluster that was to leave."""
+    left = steps["left"]["left"]
+    where = f"the cluster has left the domain of {left}" if left else "the cluster was in no domain"
+    return f"Kerberos is disabled: {where}. {len(steps['revoked']['revoked'])} database roles have lost rds_ad"
 
 
 def what_happened(error: str, cause: str) -> tuple[str, str]:
@@ -103,17 +125,12 @@ def what_happened(error: str, cause: str) -> tuple[str, str]:
     except (ValueError, TypeError, KeyError):
         text = cause or error
     message, _, remedy = text.partition(errors.REMEDY)
-    known = isinstance(getattr(errors, error, None), type)
-    return message, remedy or REMEDIES.get(error, "" if known else DEFECT)
+    known = getattr(errors, error, None)
+    default = known.remedy if isinstance(known, type) and issubclass(known, errors.KerberosError) else DEFECT
+    return message, remedy or REMEDIES.get(error, default)
 
 
-def arn_of(cluster: str, execution: str) -> str:
-    """The ARN of a cluster that was not looked at, from the ARN of the execution."""
-    _, partition, _, region, account, *_ = execution.split(":")
-    return f"arn:{partition}:rds:{region}:{account}:cluster:{cluster}" if cluster else ""
-
-
-def write_metric(outcome: Outcome, _: str) -> None:
+def write_metric(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
     """One count per outcome; of failures one per error's name as well."""
     count: Any = {"unit": MetricUnit.Count, "value": 1, "namespace": "AuroraKerberos"}
     with single_metric(name=outcome["outcome"].capitalize(), **count):
@@ -123,14 +140,26 @@ def write_metric(outcome: Outcome, _: str) -> None:
             metric.add_dimension(name="Error", value=outcome["error"])
 
 
-def write_registry(outcome: Outcome, arn: str) -> None:
-    """The last outcome of the cluster (`dynamodb:PutItem`); an event that was out of date is none of its."""
-    if arn and outcome["outcome"] != SUPERSEDED:
-        item = {"arn": {"S": arn}, **{name: {"S": str(value)} for name, value in outcome.items()}}
-        client("dynamodb").put_item(TableName=os.environ["REGISTRY_TABLE"], Item=item)
+def write_registry(outcome: Outcome, arn: str, arguments: Arguments) -> None:
+    """The last outcome of the cluster, and what it has come from, for the sweep (`dynamodb:PutItem`).
+
+    An event that was out of date is none of the cluster's outcomes.
+    """
+    if not arn or outcome["outcome"] == SUPERSEDED:
+        return
+    request, failed = arguments["request"], arguments["failure"]
+    known = {
+        **outcome,
+        "step": failed.get("Step", ""),
+        "desired": arguments["plan"].get("desired", ""),
+        "domain": arguments["steps"]["share"].get("id", ""),
+        "swept": request.get("swept", "") if isinstance(request, Mapping) else "",
+    }
+    item = {"arn": {"S": arn}, **{name: {"S": str(value)} for name, value in known.items()}}
+    client("dynamodb").put_item(TableName=os.environ["REGISTRY_TABLE"], Item=item)
 
 
-def write_tags(outcome: Outcome, arn: str) -> None:
+def write_tags(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
     """Status and message on the cluster itself (`rds:AddTagsToResource`), when there is one and it is still meant."""
     if not arn or outcome["outcome"] == SUPERSEDED:
         return
@@ -144,7 +173,7 @@ def write_tags(outcome: Outcome, arn: str) -> None:
         logger.info("No cluster to tag", cluster=outcome["cluster"])
 
 
-def notify(outcome: Outcome, _: str) -> None:
+def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
     """A mail that can be acted on (`sns:Publish`); nobody need know of an event that was out of date."""
     if outcome["outcome"] == SUPERSEDED:
         return

@@ -5,14 +5,13 @@ The only reader of settings and events. It changes nothing; each later step gets
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import availability, clusters, names, new_clusters, service_role
+from aurora_kerberos import availability, clusters, desired, names, new_clusters, service_role
 from aurora_kerberos.aws import client, code, region
 from aurora_kerberos.errors import (
     AnotherDirectory,
@@ -20,7 +19,6 @@ from aurora_kerberos.errors import (
     ClusterUnfit,
     ClusterUnusable,
     DirectoryNotFound,
-    InstanceUnusable,
     InvalidRequest,
     SecretUnusable,
     ServiceRoleInvalid,
@@ -36,9 +34,10 @@ from aurora_kerberos.request import (
     TagEvent,
     Trust,
     parse,
-    parse_json,
 )
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
+
+SUPERSEDED, UNCHANGED = "superseded", "unchanged"
 
 
 class Arguments(TypedDict):
@@ -51,35 +50,73 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready with the plan; waiting while the cluster is being created or changed; or refused."""
-    settings = Settings.read(os.environ, extra_settings())
+    settings = desired.settings()
     given = arguments["request"]
     tagged = isinstance(given, Mapping) and given.get("detail-type") == names.TAG_EVENT
     request = requested(given, tagged)
     refuse_foreign(request, arguments["execution"])
-    cluster = looked_up(request, tagged)
+    by_tag = tagged or bool(request.swept)
+    cluster = looked_up(request, by_tag)
     tags = names.tags(cluster or {})
-    if tagged and cluster is None:
-        return superseded("the cluster no longer exists")
-    if tagged and tags.get(names.TAG) != names.ENABLED:
-        return superseded(f"the tag {names.TAG} is now {tags.get(names.TAG, 'gone')!r}")
+    if by_tag and cluster is None:
+        return end(SUPERSEDED, "Nothing to do: the cluster no longer exists.")
+    value = tags.get(names.TAG)
+    if by_tag and value != (given["detail"].get("tags", {}).get(names.TAG) if tagged else value or ""):
+        return end(SUPERSEDED, f"Nothing to do: the tag {names.TAG} is now {value or 'gone'!r}.")
+    action = desired.action(tags) if by_tag else request.action
+    if not action:
+        return end(UNCHANGED, untagged(cluster or {}))
 
     if cluster:
         refuse_unfit(cluster, request)
-        if unfinished := being_made(cluster, request, tagged):
+        if unfinished := being_made(cluster, request, by_tag):
             return unfinished
-    directory = wanted_directory(settings)
     service_role.sts_partition()
+    plan = (
+        to_leave(cluster, request, settings, tags)
+        if action == "disable" and cluster
+        else to_join(cluster, request, settings, tags)
+    )
+    return Ready({"end": {}, "plan": plan})
+
+
+def end(outcome: str, message: str) -> Ready:
+    """Nothing is left to do, and that is no failure."""
+    return Ready({"end": {"outcome": outcome, "message": message}, "plan": {}})
+
+
+def untagged(cluster: Mapping[str, Any]) -> str:
+    """What is said when somebody has taken the tag off."""
+    joined = clusters.membership(cluster)
+    where = f"The cluster stays in the domain of {joined['Domain']}" if joined else "The cluster is in no domain"
+    return (
+        f"The tag {names.TAG} has been taken off, which changes nothing. {where}, and is not looked after any more. "
+        f"To let it leave its domain, set the tag to {names.DISABLED}."
+    )
+
+
+def to_join(
+    cluster: dict[str, Any] | None, request: Request, settings: Settings, tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """The plan for a cluster that is to be a member of the domain."""
+    directory = wanted_directory(settings)
     refuse_role(settings.service_role_name)
-    if cluster:
+    move = request.move or settings.move
+    if cluster and not move:
         refuse_another_domain(cluster, directory)
-    listed = wanted_principals(request, settings, tags)
+    name = request.cluster.rpartition(":")[2]
+    listed = request.principals if request.principals is not None else desired.principals(name, settings, tags)
     principals = [each for each in listed if isinstance(each, Principal)]
     checked = [settings.check_principal] if settings.check_secret else []
     realm = directory["dns_name"].upper()
-    way = wanted_way(request, cluster, tags)
+    way = wanted_way(request, cluster, directory["id"], settings.service_role_name)
     planned = existing(cluster, request, settings, tags) if cluster else to_be_made(way, request, settings)
     refuse_mapping(listed, planned["engine_version"])
-    plan = {
+    return {
+        "action": "enable",
+        "desired": desired.wanted("enable", listed, settings, tags),
+        "apply": request.apply or desired.apply(tags, settings),
+        "move": move,
         "cluster": planned,
         "way": way,
         "directory": directory,
@@ -90,13 +127,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             Grant(principal=each.written(realm), roles=each.roles, named=True, groups=[])
             for each in [*principals, *checked]
         ),
-        "network": {
-            "mode": settings.network,
-            "function_security_group": settings.function_security_group,
-            "function_vpc_id": settings.vpc_id,
-            "function_subnet_ids": settings.subnet_ids,
-            "login": bool(settings.check_secret),
-        },
+        "network": wanted_network(settings),
         "client_parameters": f"{settings.parameter_prefix}/clients/{planned['id']}",
         "share_method": settings.directory_share_method,
         "check": {"principal": settings.check_principal.written(realm), "secret": settings.check_secret},
@@ -104,9 +135,41 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             *availability.warnings(region(), planned["engine_version"]),
             *([] if listed else ["No principals are listed: nobody will be able to log in."]),
             *unknown_realms([*principals, *checked], realm, settings.trusts),
+            *contradicted(request.action, tags),
         ],
     }
-    return Ready({"superseded": "", "plan": plan})
+
+
+def to_leave(cluster: dict[str, Any], request: Request, settings: Settings, tags: Mapping[str, str]) -> dict[str, Any]:
+    """The plan for a cluster that is to be in no domain."""
+    planned = existing(cluster, request, settings, tags)
+    return {
+        "action": "disable",
+        "desired": desired.wanted("disable", [], settings, tags),
+        "apply": request.apply or desired.apply(tags, settings),
+        "cluster": planned,
+        "principals": [],
+        "network": wanted_network(settings),
+        "client_parameters": f"{settings.parameter_prefix}/clients/{planned['id']}",
+        "warnings": contradicted("disable", tags),
+    }
+
+
+def wanted_network(settings: Settings) -> dict[str, Any]:
+    """What the functions that log in to databases have of a network, and whether more of it may be made."""
+    return {
+        "mode": settings.network,
+        "function_security_group": settings.function_security_group,
+        "function_vpc_id": settings.vpc_id,
+        "function_subnet_ids": settings.subnet_ids,
+        "login": bool(settings.check_secret),
+    }
+
+
+def contradicted(action: str, tags: Mapping[str, str]) -> list[str]:
+    """A warning when the cluster's tag asks for the opposite, which the sweep will see to."""
+    by_tag = desired.ACTIONS.get(tags.get(names.TAG, ""), action)
+    return [] if by_tag == action else [f"The tag {names.TAG} is {tags[names.TAG]}: the next sweep will undo this."]
 
 
 def requested(value: Any, tagged: bool) -> Request:
@@ -122,17 +185,12 @@ def requested(value: Any, tagged: bool) -> Request:
     return event.request()
 
 
-def superseded(why: str) -> Ready:
-    """The event is out of date: nothing is left to do, and that is no failure."""
-    return Ready({"superseded": f"Nothing to do: {why}.", "plan": {}})
-
-
-def looked_up(request: Request, tagged: bool) -> dict[str, Any] | None:
+def looked_up(request: Request, by_tag: bool) -> dict[str, Any] | None:
     """The live cluster; None when it has yet to be made, or has gone since it was tagged."""
     try:
         return clusters.describe(request.cluster)
     except ClusterNotFound:
-        if tagged or request.ways:
+        if by_tag or request.ways:
             return None
         raise
 
@@ -149,17 +207,10 @@ def refuse_unfit(cluster: Mapping[str, Any], request: Request) -> None:
         new_clusters.refuse_made_by_others(cluster, request.ways[0])
     if not cluster.get("DBSubnetGroup") or not cluster.get("VpcSecurityGroups"):
         raise ClusterUnfit(f"Cluster {name} is not in a VPC.", "Restore it into a VPC; Kerberos needs one.")
-    if cluster["Status"] in clusters.STUCK_CLUSTER:
-        raise ClusterUnusable(f"Cluster {name} is {cluster['Status']}.", "Bring it to `available`, then start again.")
-    for instance in clusters.instances(dict(cluster)):
-        if instance["DBInstanceStatus"] in clusters.STUCK_INSTANCE:
-            raise InstanceUnusable(
-                f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}.",
-                "Bring it to `available` or delete it, then start again.",
-            )
+    clusters.refuse_stuck(cluster, clusters.instances(dict(cluster)))
 
 
-def being_made(cluster: Mapping[str, Any], request: Request, tagged: bool) -> Waiting | None:
+def being_made(cluster: Mapping[str, Any], request: Request, by_tag: bool) -> Waiting | None:
     """What has to be waited for before a plan can be made; None when nothing has.
 
     Raises:
@@ -174,7 +225,7 @@ def being_made(cluster: Mapping[str, Any], request: Request, tagged: bool) -> Wa
     if instances or request.ways:
         return None
     empty = ClusterUnusable(f"Cluster {name} has no instances.", "Add an instance to it, then start again.")
-    if not tagged:
+    if not by_tag:
         raise empty
     # CreateDBCluster makes an empty cluster, which may bear the tag already; its instances are made after it.
     return Waiting(f"Cluster {name} has no instances yet", deadline=30 * MINUTE, otherwise=empty)
@@ -207,7 +258,7 @@ def refuse_another_domain(cluster: Mapping[str, Any], directory: Mapping[str, An
         raise AnotherDirectory(
             f"Cluster {cluster['DBClusterIdentifier']} is in the domain of {joined['Domain']} ({found[0]['Name']}), "
             f"and {directory['dns_name']} is asked for.",
-            f"Set the stack's DirectoryId to {joined['Domain']}, or let the cluster leave that domain first.",
+            f'Start it with "move": true, or set the stack\'s DirectoryId to {joined["Domain"]}.',
         )
 
 
@@ -240,7 +291,7 @@ def existing(
     }
 
 
-def wanted_way(request: Request, cluster: Mapping[str, Any] | None, tags: Mapping[str, str]) -> dict[str, Any]:
+def wanted_way(request: Request, cluster: Mapping[str, Any] | None, directory: str, role: str) -> dict[str, Any]:
     """How step 6 is to be taken: what is made, and the instances that restart, in this order."""
     if request.ways:
         (way,) = request.ways
@@ -251,7 +302,9 @@ def wanted_way(request: Request, cluster: Mapping[str, Any] | None, tags: Mappin
         new_clusters.refuse_names(request.cluster, instances)
         return {"way": way, "parameters": parameters, "instances": instances, "restarts": []}
     joined = clusters.membership(cluster or {})
-    due = not joined or joined["Status"] not in clusters.ENABLED or names.RESTART_TAG in tags
+    as_asked = joined and joined["Status"] in clusters.ENABLED and clusters.role_of(joined) in ("", role)
+    moves = joined and directory not in ("", joined["Domain"])
+    due = not as_asked or moves or names.RESTART_TAG in names.tags(cluster or {})
     restarts = [instance["DBInstanceIdentifier"] for instance in clusters.instances(dict(cluster or {}))] if due else []
     return {"way": "modify", "parameters": {}, "instances": [], "restarts": restarts}
 
@@ -397,45 +450,3 @@ def refuse_role(name: str) -> None:
             f"The trust policy of the role {name} does not let {' and '.join(missing)} assume it.",
             f"Add {' and '.join(missing)} as Principal.Service for sts:AssumeRole to the role's trust policy.",
         )
-
-
-def wanted_principals(request: Request, settings: Settings, tags: Mapping[str, str]) -> list[Listed]:
-    """From the input, else the parameter that the cluster's tag names, else the cluster's own, else the stack's."""
-    if request.principals is not None:
-        return request.principals
-    named = tags.get(names.PRINCIPALS_TAG)
-    if named and not named.startswith(f"{settings.parameter_prefix}/"):
-        raise InvalidRequest(
-            f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which this stack may not read.",
-            f"Name one that begins with {settings.parameter_prefix}/.",
-        )
-    found = principals_in(named or f"{settings.parameter_prefix}/principals/{request.cluster.rpartition(':')[2]}")
-    if named and found is None:
-        raise InvalidRequest(
-            f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which does not exist.",
-            "Create the parameter, or take the tag off.",
-        )
-    return found if found is not None else principals_in(settings.default_principals) or []
-
-
-def principals_in(name: str) -> list[Listed] | None:
-    """The principals in an SSM parameter; None when there is no such parameter."""
-    value = parameter(name)
-    return None if value is None else parse_json(list[Listed], value, f"The parameter {name}")
-
-
-def extra_settings() -> dict[str, Any]:
-    """The JSON settings that do not fit a parameter of the stack; empty when there are none."""
-    name = f"{os.environ['PARAMETER_PREFIX']}/settings"
-    value = parameter(name)
-    return {} if value is None else parse_json(dict[str, Any], value, f"The parameter {name}")
-
-
-def parameter(name: str) -> str | None:
-    """The text in an SSM parameter; None when there is no such parameter (`ssm:GetParameter`)."""
-    try:
-        return str(client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
-    except ClientError as error:
-        if code(error) != "ParameterNotFound":
-            raise
-        return None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
 
 from local import scenario, scheduler, stack
 from local.clock import Clock
@@ -20,6 +21,8 @@ from local.scheduler import Schedule
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 SNIPPET = """
 Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Often: {Type: String, Default: rate(1 hour)}
 Resources:
   Sweep:
     Type: AWS::Serverless::Function
@@ -29,6 +32,7 @@ Resources:
       Runtime: python3.13
       Events:
         Hourly: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 hour)}}
+        Often: {Type: ScheduleV2, Properties: {ScheduleExpression: !Ref Often}}
         Daily: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(2 days), Input: '{"all": true}'}}
         Never: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 minute), State: DISABLED}}
 """
@@ -53,15 +57,19 @@ def test_what_is_in_the_background_happens_only_while_time_goes_on_anyway() -> N
 
 
 def test_the_schedules_of_a_template_are_found(cloud: Cloud) -> None:  # noqa: ARG001  a Region is set while it runs
-    plain = transform(yaml.safe_load(SNIPPET), {}, stack._ManagedPolicies())
-    assert set(scheduler.schedules(plain)) == {
+    plain = transform(yaml_parse(SNIPPET), {}, stack._ManagedPolicies())
+    assert set(scheduler.schedules(plain, {})) == {
         Schedule("SweepHourly", "Sweep", 3600),
+        Schedule("SweepOften", "Sweep", 3600),
         Schedule("SweepDaily", "Sweep", 2 * 86_400, '{"all": true}'),
     }
 
+    often = [each for each in scheduler.schedules(plain, {"Often": "rate(5 minutes)"}) if each.name == "SweepOften"]
+    assert often == [Schedule("SweepOften", "Sweep", 300)]
 
-@pytest.mark.parametrize("expression", ["cron(0 8 * * ? *)", {"Ref": "Rate"}, "rate(1 week)"])
-def test_other_schedules_are_not_passed_over(expression: Any) -> None:
+
+@pytest.mark.parametrize("expression", ["cron(0 8 * * ? *)", "rate(1 week)"])
+def test_other_schedules_are_not_passed_over(expression: str) -> None:
     with pytest.raises(ValueError, match="at a rate alone"):
         scheduler.rate(expression)
 
@@ -76,11 +84,14 @@ def test_a_scheduled_function_is_invoked_with_its_input_or_aws_s_own_event(
         return False, b"{}"
 
     monkeypatch.setattr(cloud.functions, "invoke", invoke)
-    given, own = Schedule("A", "ValidateRequest", 3600, '{"all": true}'), Schedule("B", "ValidateRequest", 7200)
+    given, own = (
+        Schedule("A", "ValidateRequest", 3600, '{"at": "<aws.scheduler.scheduled-time>"}'),
+        Schedule("B", "ValidateRequest", 7200),
+    )
     scheduler.begin(cloud, iter([given, own]))
     cloud.run(until=7200)
     assert [at for at, _ in events] == [3600, 7200, 7200]
-    assert events[0][1] == {"all": True}
+    assert events[0][1] == {"at": "2026-01-05T09:00:00Z"}
     assert events[1][1]["time"] == "2026-01-05T10:00:00Z"
     assert events[1][1]["source"] == "aws.scheduler"
 
@@ -103,7 +114,7 @@ def rehearsed(name: str, **fields: Any) -> scenario.Result:
 
 def test_schedules_run_in_a_scenario_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
     always = [Schedule("A", "ValidateRequest", 600)]
-    monkeypatch.setattr(scheduler, "schedules", lambda _: iter(always))
+    monkeypatch.setattr(scheduler, "schedules", lambda *_: iter(always))
     for wanted in (True, False):
         result = rehearsed("existing-directory", schedules=wanted)
         told = [moment for moment in result.moments if "the schedule A" in moment.text]

@@ -12,11 +12,12 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.errors import ClusterNotFound
+from aurora_kerberos.errors import ClusterNotFound, ClusterUnusable, InstanceUnusable
 
 # "Understanding domain membership" (guide) and the API reference of DomainMembership.
 ENABLED = {"kerberos-enabled", "joined"}
 LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
+ON_THE_WAY = {"enabling-kerberos", "pending-enable-kerberos", "pending-join"}  # RDS is at it, and ends by itself
 AFTER_JOINING = "after joining"  # the restart tag's value until the restart begins
 
 AVAILABLE = {"available", "backing-up", "storage-optimization", "storage-config-upgrade"}
@@ -82,6 +83,36 @@ def instances(cluster: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
+def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> None:
+    """Refuse what waiting does not help.
+
+    Raises:
+        ClusterUnusable: the cluster is in a state it does not leave by itself.
+        InstanceUnusable: an instance is.
+    """
+    if cluster["Status"] in STUCK_CLUSTER:
+        raise ClusterUnusable(
+            f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}.",
+            "Bring it to `available`, then start again.",
+        )
+    for instance in instances:
+        if instance["DBInstanceStatus"] in STUCK_INSTANCE:
+            raise InstanceUnusable(
+                f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}.",
+                "Bring it to `available` or delete it, then start again.",
+            )
+
+
+def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> str:
+    """What has to be waited for before the cluster is changed; empty when all is available."""
+    if cluster["Status"] not in AVAILABLE:
+        return f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}"
+    for instance in instances:
+        if instance["DBInstanceStatus"] not in AVAILABLE:
+            return f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}"
+    return ""
+
+
 def placed(subnet_group: str) -> dict[str, Any]:
     """The VPC and the subnets that a DB subnet group's instances may be in (`rds:DescribeDBSubnetGroups`)."""
     (group,) = client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)["DBSubnetGroups"]
@@ -92,6 +123,11 @@ def membership(resource: Mapping[str, Any]) -> dict[str, Any] | None:
     """The domain membership of a cluster or an instance."""
     listed = [member for member in resource.get("DomainMemberships", []) if member.get("Domain", "none") != "none"]
     return listed[0] if listed else None
+
+
+def role_of(membership: Mapping[str, Any]) -> str:
+    """The name of the membership's role; empty when RDS does not say."""
+    return str(membership.get("IAMRoleName", "")).rpartition("/")[2]
 
 
 def is_secondary(cluster: Mapping[str, Any]) -> bool:

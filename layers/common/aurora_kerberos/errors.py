@@ -131,6 +131,10 @@ class AnotherDirectory(ConfigurationError):
     """The cluster is a member of another directory's domain."""
 
 
+class RestartDue(ConfigurationError):
+    """The cluster has joined in its maintenance window, and nobody has restarted an instance since."""
+
+
 class NetworkBlocked(ConfigurationError):
     """A route, a network ACL or a security group is in the way between cluster, directory and functions."""
 
@@ -157,6 +161,21 @@ class DatabaseRefused(ConfigurationError):
 
 class LoginRefused(ConfigurationError):
     """The check principal cannot log in with a Kerberos ticket."""
+
+
+# --- people said no ---------------------------------------------------------------------------------------------------
+
+
+class ApprovalRefused(KerberosError):
+    """Somebody has refused what the workflow asked approval for; nothing of it has been done."""
+
+    remedy = "Nothing, if that was meant. Else start the execution again: it asks again."
+
+
+class ApprovalExpired(KerberosError):
+    """Nobody has approved or refused in time; nothing of it has been done."""
+
+    remedy = "Start the execution again: it asks again. Or set the tag kerberos-apply to now or maintenance-window."
 
 
 # --- AWS said no ------------------------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from typing import Any
 
 TAG = "kerberos"
 ENABLED = "enabled"
+DISABLED = "disabled"
 PRINCIPALS_TAG = "kerberos-principals"
 MASTER_SECRET_TAG = "kerberos-master-secret"  # noqa: S105  the name of a tag
 STATUS_TAG = "kerberos-status"
 MESSAGE_TAG = "kerberos-message"
+APPLY_TAG = "kerberos-apply"
 RESTART_TAG = "kerberos-restart-due"
 
 TAG_EVENT = "Tag Change on Resource"
@@ -43,6 +45,17 @@ def requested_cluster(request: object, execution: str) -> str:
         return ""
     name = named.rpartition(":cluster:")[2]
     return name.lower() if IDENTIFIER.fullmatch(name) else ""
+
+
+def cluster_arn(cluster: str, execution: str) -> str:
+    """The ARN of a cluster of the execution's account and Region; empty when there is no cluster."""
+    _, partition, _, region, account, *_ = execution.split(":")
+    return f"arn:{partition}:rds:{region}:{account}:cluster:{cluster}" if cluster else ""
+
+
+def client_parameters(prefix: str) -> list[str]:
+    """The names of the SSM parameters for clients: krb5.conf and the connection strings."""
+    return [f"{prefix}/krb5.conf", f"{prefix}/connect"]
 
 
 def place(arn: str) -> list[str]:

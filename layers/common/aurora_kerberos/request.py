@@ -111,6 +111,9 @@ class NewCluster(BaseModel):
     ]
 
 
+Apply = Literal["now", "maintenance-window", "approval"]
+
+
 class Request(BaseModel):
     """The input of an execution started by a person: `{"cluster": "orders"}`.
 
@@ -123,12 +126,23 @@ class Request(BaseModel):
     cluster: Annotated[
         str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$", to_lower=True)
     ]
+    action: Annotated[
+        Literal["enable", "disable"], Field(description="`disable`: the cluster leaves the domain, nobody may log in.")
+    ] = "enable"
+    apply: Annotated[
+        Apply | None,
+        Field(description="When to disturb; else what the cluster's tag `kerberos-apply` says, else the setting."),
+    ] = None
+    move: Annotated[bool, Field(description="Whether it may leave another directory's domain for this one.")] = False
     principals: Annotated[list[Listed] | None, Field(description="Who may log in.")] = None
     master_secret: Annotated[str, Field(description="Secret with `username` and `password` of the master user.")] = ""
     database: Annotated[Name, Field(description="The database that the functions connect to.")] = "postgres"
     create: Annotated[NewCluster | None, Field(description="Make the cluster.")] = None
     restore: Annotated[NewCluster | None, Field(description="Restore it from a snapshot.")] = None
     restore_to_time: Annotated[NewCluster | None, Field(description="Restore it to a point in time.")] = None
+    swept: Annotated[
+        str, Field(description="What the sweep has seen, which is recorded; the tag says what to do. Not for people.")
+    ] = ""
 
     @model_validator(mode="after")
     def _one_way(self) -> Request:
@@ -138,6 +152,8 @@ class Request(BaseModel):
             raise ValueError("a cluster that is to be made is named by its identifier")
         if self.create and self.master_secret:
             raise ValueError("a cluster that is created has a master_secret of RDS's own")
+        if self.ways and self.action == "disable":
+            raise ValueError(f"a cluster cannot {self.ways[0]} and disable")
         return self
 
     @property
@@ -151,6 +167,7 @@ class TagEventDetail(BaseModel):
 
     service: str
     resource_type: Annotated[str, Field(alias="resource-type")]
+    tags: dict[str, str] = {}
 
 
 class TagEvent(BaseModel):
@@ -227,6 +244,8 @@ class Settings(BaseModel):
     directory_account_role: str
     directory_share_method: Literal["HANDSHAKE", "ORGANIZATIONS"]
     network: Literal["managed", "existing"]
+    apply: Annotated[Apply, Field(description="When to disturb a cluster that says nothing else.")]
+    move: Annotated[bool, Field(description="Whether clusters may leave another directory's domain for this one.")]
     vpc_id: str
     subnet_ids: list[str]
     function_security_group: str

@@ -1,0 +1,47 @@
+"""Asks people whether the cluster may be disturbed now: the state machine waits until one of them answers.
+
+The notification holds the two commands, with the token of this very question. Whoever may call SendTaskSuccess and
+SendTaskFailure on the state machine can answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from aurora_kerberos.aws import client
+from aurora_kerberos.step import Ready, step
+
+
+class Arguments(TypedDict):
+    """`what` is going to be done to the `cluster` of the plan; `token` of the waiting task; `days` it waits."""
+
+    execution: str
+    cluster: Mapping[str, Any]
+    what: str
+    token: str
+    days: int
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready when the question has been sent (`sns:Publish`)."""
+    region = arguments["execution"].split(":")[3]
+    name, token = arguments["cluster"]["id"], shlex.quote(arguments["token"])
+    answer = f"aws stepfunctions {{}} --region {region} --task-token {token}"
+    lines = [
+        arguments["what"],
+        f"Within {arguments['days']} days, approve it:",
+        answer.format("send-task-success") + " --task-output '{}'",
+        "or refuse it, saying why:",
+        answer.format("send-task-failure") + " --error ApprovalRefused --cause 'not now'",
+        f"Execution: {arguments['execution']}",
+    ]
+    client("sns").publish(
+        TopicArn=os.environ["NOTIFICATION_TOPIC"],
+        Subject=f"Kerberos needs your approval: {name}"[:100],
+        Message="\n\n".join(lines),
+    )
+    return Ready()

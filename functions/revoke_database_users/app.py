@@ -1,0 +1,35 @@
+"""Managing, after the cluster has left its domain: nobody has rds_ad any more who was given it here.
+
+The roles stay, with all else they have been granted: who is enabled again finds everything as it was.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from aurora_kerberos.database import Cluster, has_database, master
+from aurora_kerberos.database_roles import Mark, existing, take, write_mark
+from aurora_kerberos.step import Ready, step
+
+
+class Arguments(TypedDict):
+    """`cluster` of the plan."""
+
+    cluster: Cluster
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready when no role has rds_ad from here, by the marks that `ensure_database_users` has left on them."""
+    revoked: list[str] = []
+    if has_database(arguments["cluster"]):
+        with master(arguments["cluster"]) as session:
+            for name, role in sorted(existing(session).items()):
+                if role.mark and "rds_ad" in role.mark["roles"]:
+                    take(session, name, role, ["rds_ad"])
+                    left = [each for each in role.mark["roles"] if each != "rds_ad"]
+                    write_mark(
+                        session, name, role, Mark(named=role.mark["named"], groups=role.mark["groups"], roles=left)
+                    )
+                    revoked.append(name)
+    return Ready({"revoked": revoked})

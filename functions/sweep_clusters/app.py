@@ -1,0 +1,175 @@
+"""Every hour: what the tags ask for and is not so is started. Events get lost, and what was right does not stay so.
+
+Looks at all Aurora PostgreSQL clusters of the account and Region that have the tag, and starts an execution for each
+whose membership, role, settings or principals are not those of its last success. One that fails is not started again
+until something about it changes, or a day has passed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos import clusters, desired, leases, names
+from aurora_kerberos.aws import ERRORS, client, code
+from aurora_kerberos.errors import KerberosError
+from aurora_kerberos.request import Settings
+from aurora_kerberos.step import logger
+
+BACK_OFF = timedelta(days=1)
+
+
+class Schedule(TypedDict):
+    """What EventBridge Scheduler sends: the `time` it is meant for, ISO 8601."""
+
+    time: str
+
+
+class Seen(TypedDict):
+    """A tagged cluster as it is: what is `wanted` of it, with a digest of all it comes from, and what is there."""
+
+    cluster: dict[str, Any]
+    instances: list[dict[str, Any]]
+    action: str
+    desired: str
+    last: Mapping[str, str]
+
+
+def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: ARG001  Lambda passes it
+    """The names of the clusters by what was done about them: started, running, waiting, refused."""
+    now = datetime.fromisoformat(event["time"]).astimezone(UTC)
+    settings = desired.settings()
+    done: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}
+    instances = instances_by_cluster()
+    for cluster in tagged_clusters():
+        name = cluster["DBClusterIdentifier"]
+        try:
+            what = swept(seen(cluster, instances.get(name, []), settings), settings, now)
+        except (KerberosError, *ERRORS) as error:
+            # One cluster's trouble is not the others'.
+            logger.warning(str(error), cluster=name, error=type(error).__name__)
+            what = "refused"
+        if what:
+            done[what].append(name)
+    logger.info("Swept", extra=done)
+    return done
+
+
+def tagged_clusters() -> Iterator[dict[str, Any]]:
+    """The Aurora PostgreSQL clusters that bear the tag, page by page (`rds:DescribeDBClusters`)."""
+    pages = client("rds").get_paginator("describe_db_clusters")
+    for page in pages.paginate(Filters=[{"Name": "engine", "Values": ["aurora-postgresql"]}]):
+        yield from (cluster for cluster in page["DBClusters"] if names.TAG in names.tags(cluster))
+
+
+def instances_by_cluster() -> dict[str, list[dict[str, Any]]]:
+    """All instances of the account and Region, by the cluster they are of (`rds:DescribeDBInstances`)."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for page in client("rds").get_paginator("describe_db_instances").paginate():
+        for instance in page["DBInstances"]:
+            found.setdefault(instance.get("DBClusterIdentifier", ""), []).append(instance)
+    return found
+
+
+def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Settings) -> Seen:
+    """The cluster, with what is wanted of it and its last outcome (`ssm:GetParameter`, `dynamodb:GetItem`).
+
+    Raises:
+        InvalidRequest: the tag says neither enabled nor disabled.
+    """
+    tags, name = names.tags(cluster), cluster["DBClusterIdentifier"]
+    action = desired.action(tags)
+    try:
+        listed = desired.principals(name, settings, tags) if action == "enable" else []
+        wanted = desired.wanted(action, listed, settings, tags)
+    except KerberosError as error:
+        wanted = desired.digest(error.message)  # an execution says it, and records it
+    key = {"arn": {"S": cluster["DBClusterArn"]}}
+    item = client("dynamodb").get_item(TableName=os.environ["REGISTRY_TABLE"], Key=key, ConsistentRead=True)
+    last = {field: value["S"] for field, value in item.get("Item", {}).items()}
+    return Seen(cluster=cluster, instances=instances, action=action, desired=wanted, last=last)
+
+
+def swept(found: Seen, settings: Settings, now: datetime) -> str:
+    """Start what is missing: `started`, `running` already, `waiting` for a change or a day, or nothing to do."""
+    cluster, last = found["cluster"], found["last"]
+    if is_as_wanted(found, settings):
+        return ""
+    arn = cluster["DBClusterArn"]
+    holder = leases.holder_of(arn)
+    if holder and leases.runs(holder):
+        return "running"
+    state = state_of(found, settings)
+    if failed_alike(found, state, settings, now):
+        return "waiting"
+    # Two sweeps that see the same make the same name, and so one execution.
+    once = desired.digest(state, last.get("recorded_at", ""), holder, now.date().isoformat())
+    try:
+        client("stepfunctions").start_execution(
+            stateMachineArn=os.environ["STATE_MACHINE"],
+            name=f"sweep-{cluster['DBClusterIdentifier'][:57]}-{once}",
+            input=json.dumps({"cluster": arn, "swept": state}),
+        )
+    except ClientError as error:
+        if code(error) != "ExecutionAlreadyExists":
+            raise
+        return "waiting"
+    return "started"
+
+
+def is_as_wanted(found: Seen, settings: Settings) -> bool:
+    """Whether the last execution has succeeded with what is wanted now, and nothing has changed since."""
+    cluster, last = found["cluster"], found["last"]
+    memberships = [clusters.membership(each) for each in [cluster, *found["instances"]]]
+    if found["action"] == "disable":
+        return last.get("outcome") == names.DISABLED and not any(memberships)
+    return (
+        last.get("outcome") == names.ENABLED
+        and last.get("desired") == found["desired"]
+        and names.RESTART_TAG not in names.tags(cluster)
+        and all(
+            each
+            and each["Status"] in clusters.ENABLED
+            and each["Domain"] == last.get("domain")
+            and clusters.role_of(each) in ("", settings.service_role_name)
+            for each in memberships
+        )
+    )
+
+
+def state_of(found: Seen, settings: Settings) -> str:
+    """A digest of all that a new attempt could go differently for, as far as RDS and the settings show it."""
+    cluster = found["cluster"]
+    ours = {names.STATUS_TAG, names.MESSAGE_TAG}
+    members = [
+        (each, "Status") if each is cluster else (each, "DBInstanceStatus") for each in [cluster, *found["instances"]]
+    ]
+    return desired.digest(
+        found["desired"],
+        settings.apply,
+        settings.move,
+        {key: value for key, value in names.tags(cluster).items() if key not in ours},
+        [
+            ("" if each[status] in clusters.AVAILABLE else each[status], clusters.membership(each))
+            for each, status in members
+        ],
+        [
+            cluster.get(key)
+            for key in ("VpcSecurityGroups", "DBSubnetGroup", "DBClusterParameterGroup", "EngineVersion")
+        ],
+        [cluster.get(key) for key in ("Port", "HttpEndpointEnabled", "MasterUserSecret")],
+    )
+
+
+def failed_alike(found: Seen, state: str, settings: Settings, now: datetime) -> bool:
+    """Whether the last attempt failed with all as it is now; a person's no counts as long as it is asked for."""
+    last = found["last"]
+    if last.get("error") == "ApprovalRefused" and last.get("desired") == found["desired"]:
+        return desired.apply(names.tags(found["cluster"]), settings) == "approval"
+    recently = last.get("recorded_at") and now - datetime.fromisoformat(last["recorded_at"]) < BACK_OFF
+    return last.get("outcome") == "failed" and last.get("swept") == state and bool(recently)

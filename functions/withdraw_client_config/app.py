@@ -1,0 +1,22 @@
+"""Managing: what clients needed to log in is taken away again, so that nobody tries in vain."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from aurora_kerberos import names
+from aurora_kerberos.aws import client
+from aurora_kerberos.step import Ready, step
+
+
+class Arguments(TypedDict):
+    """`prefix` of the names of the parameters."""
+
+    prefix: str
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready when neither parameter is there (`ssm:DeleteParameters`, which takes no offence at missing ones)."""
+    deleted = client("ssm").delete_parameters(Names=names.client_parameters(arguments["prefix"]))["DeletedParameters"]
+    return Ready({"parameters": sorted(deleted)})

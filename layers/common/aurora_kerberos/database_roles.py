@@ -1,0 +1,97 @@
+"""The roles of a database, and the marks on them that tell what was given here and may be taken again.
+
+A mark is a JSON object in the role's comment, in a line of its own after whatever else the comment says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from psycopg2 import sql
+
+from aurora_kerberos.database import Session
+from aurora_kerberos.principals import Grant
+
+MARK = "aurora-kerberos: "
+
+
+class Mark(TypedDict):
+    """What a role's rights have come from: listed by name, groups; and the roles it was granted here for that."""
+
+    named: bool
+    groups: list[str]
+    roles: list[str]
+
+
+NO_MARK: Mark = {"named": False, "groups": [], "roles": []}
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of the database: whether it can log in, the roles it is a direct member of, its mark.
+
+    `comment` is what its comment says beside the mark.
+    """
+
+    login: bool
+    held: frozenset[str]
+    mark: Mark | None
+    comment: str
+
+
+def existing(session: Session, names: Collection[str] = ()) -> dict[str, Role]:
+    """The roles of these names, and all that bear a mark."""
+    rows = session.execute(
+        """
+        SELECT CAST(rolname AS text), rolcanlogin, shobj_description(oid, 'pg_authid'), CAST(ARRAY_TO_JSON(ARRAY(
+            SELECT granted.rolname FROM pg_auth_members JOIN pg_roles granted ON granted.oid = roleid
+            WHERE member = role.oid
+        )) AS text)
+        FROM pg_roles role
+        WHERE rolname IN (SELECT jsonb_array_elements_text(CAST(%s AS jsonb)))
+        OR shobj_description(oid, 'pg_authid') LIKE %s
+        """,
+        (json.dumps(list(names)), f"%{MARK}{{%"),
+    )
+    return {
+        name: Role(login, frozenset(json.loads(held)), *parted(comment or "")) for name, login, comment, held in rows
+    }
+
+
+def parted(comment: str) -> tuple[Mark | None, str]:
+    """The mark in a role's comment, if there is one, and the rest of the comment."""
+    before, found, text = comment.rpartition(MARK)
+    try:
+        mark: Mark = json.loads(text if found else "null")
+    except ValueError:  # somebody has written into it: what was given here, nobody knows any more
+        return None, comment
+    known = isinstance(mark, dict) and mark.keys() >= Mark.__required_keys__
+    return (mark, before.rstrip()) if known else (None, comment)
+
+
+def completed(mark: Mark, grant: Grant, granted: Iterable[str]) -> Mark:
+    """The mark with what is asked for now, and what was granted for it, added."""
+    return Mark(
+        named=mark["named"] or grant["named"],
+        groups=sorted({*mark["groups"], *grant["groups"]}),
+        roles=sorted({*mark["roles"], *granted}),
+    )
+
+
+def write_mark(session: Session, name: str, role: Role | None, mark: Mark) -> None:
+    """Note on a role what was given here; what else its comment says stays (`COMMENT ON ROLE`)."""
+    lines = [*([role.comment] if role and role.comment else []), MARK + json.dumps(mark, sort_keys=True)]
+    text = sql.Literal("\n".join(lines))
+    session.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(name), text))
+
+
+def take(session: Session, name: str, role: Role, roles: Iterable[str]) -> list[str]:
+    """Take roles from a role, as far as it has them (`REVOKE`); all that are asked for, sorted."""
+    wanted = sorted(roles)
+    for each in wanted:
+        if each in role.held:
+            session.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(each), sql.Identifier(name)))
+    return wanted

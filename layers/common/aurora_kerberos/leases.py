@@ -1,0 +1,82 @@
+"""Leases: one execution at a time is at work on a cluster, or creates a directory.
+
+A lease is an item of the registry's table, owned by an execution's ARN. It is taken by a conditional write, given back
+at the end, and taken over only when the execution that holds it no longer runs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos.aws import client, code
+from aurora_kerberos.errors import AwsUnavailable
+
+PREFIX = "lease:"
+RUNS = {"RUNNING", "PENDING_REDRIVE"}
+
+
+def take(subject: str, execution: str) -> str:
+    """Take the lease for an execution, by its ARN; the ARN of the one that has it now (`dynamodb:PutItem`).
+
+    Raises:
+        AwsUnavailable: others took it, and ended, faster than could be looked at.
+    """
+    holder = execution
+    for _ in range(3):
+        try:
+            client("dynamodb").put_item(
+                TableName=os.environ["REGISTRY_TABLE"],
+                Item={**key(subject), "holder": {"S": execution}},
+                ConditionExpression="attribute_not_exists(holder) OR holder IN (:execution, :ended)",
+                ExpressionAttributeValues={":execution": {"S": execution}, ":ended": {"S": holder}},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if code(error) != "ConditionalCheckFailedException":
+                raise
+            item: Any = error.response
+            holder = str(item["Item"]["holder"]["S"])
+            if runs(holder):
+                return holder
+        else:
+            return execution
+    raise AwsUnavailable(f"The lease of {subject} changes hands too quickly.")
+
+
+def holder_of(subject: str) -> str:
+    """The ARN of the execution that has the lease; empty when none has (`dynamodb:GetItem`)."""
+    found = client("dynamodb").get_item(TableName=os.environ["REGISTRY_TABLE"], Key=key(subject), ConsistentRead=True)
+    return str(found.get("Item", {}).get("holder", {}).get("S", ""))
+
+
+def give_back(subject: str, execution: str) -> None:
+    """Give the lease back, if the execution has it (`dynamodb:DeleteItem`)."""
+    try:
+        client("dynamodb").delete_item(
+            TableName=os.environ["REGISTRY_TABLE"],
+            Key=key(subject),
+            ConditionExpression="holder = :execution",
+            ExpressionAttributeValues={":execution": {"S": execution}},
+        )
+    except ClientError as error:
+        if code(error) != "ConditionalCheckFailedException":
+            raise
+
+
+def key(subject: str) -> dict[str, Any]:
+    """The key of a lease's item; a cluster's own item has its ARN alone."""
+    return {"arn": {"S": f"{PREFIX}{subject}"}}
+
+
+def runs(execution: str) -> bool:
+    """Whether the execution may still change something (`states:DescribeExecution`)."""
+    try:
+        status: str = client("stepfunctions").describe_execution(executionArn=execution)["status"]
+    except ClientError as error:
+        if code(error) != "ExecutionDoesNotExist":
+            raise
+        return False
+    return status in RUNS
