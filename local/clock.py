@@ -15,11 +15,15 @@ STALLED = 120  # real seconds without an execution coming to a wait: something h
 
 @dataclass(order=True)
 class Due:
-    """Something that will happen at `at` (virtual seconds since the beginning), in the order of being asked for."""
+    """Something that will happen at `at` (virtual seconds since the beginning), in the order of being asked for.
+
+    What is in the background is nothing to wait for: it happens when time goes on anyway.
+    """
 
     at: float
     order: int
     action: Callable[[], None] = field(compare=False)
+    background: bool = field(compare=False)
 
 
 class Clock:
@@ -41,12 +45,21 @@ class Clock:
         """The virtual date and time."""
         return BEGINNING + timedelta(seconds=self.now)
 
-    def call_later(self, seconds: float, action: Callable[[], None]) -> Due:
+    def call_later(self, seconds: float, action: Callable[[], None], background: bool = False) -> Due:
         """Have `action` happen in `seconds`, in the thread that runs the clock."""
         with self._changed:
-            due = Due(self.now + max(0.0, seconds), next(self._order), action)
+            due = Due(self.now + max(0.0, seconds), next(self._order), action, background)
             heapq.heappush(self._due, due)
             return due
+
+    def every(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have `action` happen in the background again and again."""
+
+        def again() -> None:
+            self.every(seconds, action)
+            action()
+
+        self.call_later(seconds, again, background=True)
 
     def cancel(self, due: Due) -> None:
         """Let it not happen after all; nothing when it has happened."""
@@ -86,7 +99,7 @@ class Clock:
             alarm.set()
 
     def run(self, until: float | None = None) -> None:
-        """Let things happen until nothing is left to happen, or to the moment `until` (virtual seconds).
+        """Let things happen until nothing is left but the background, or to the moment `until` (virtual seconds).
 
         Raises:
             TimeoutError: an execution neither waits nor ends.
@@ -95,9 +108,14 @@ class Clock:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._running == 0, timeout=STALLED):
                     raise TimeoutError("An execution of the local run neither waits nor ends.")
-                if not self._due or (until is not None and self._due[0].at > until):
+                if self._is_over(until):
                     self.now = max(self.now, until or 0.0)
                     return
                 due = heapq.heappop(self._due)
                 self.now = max(self.now, due.at)
             due.action()
+
+    def _is_over(self, until: float | None) -> bool:
+        if until is None:
+            return all(due.background for due in self._due)
+        return not self._due or self._due[0].at > until

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from moto import mock_aws
@@ -42,6 +42,8 @@ from local.servers import LOOPBACK, NOBODY
 
 MINUTE = 60
 HOUR = 60 * MINUTE
+
+Delivery = Literal["once", "lost", "doubled"]  # of an event
 
 MEMORY = Path("/dev/shm")  # noqa: S108  Linux's file system in memory
 ENOUGH = 1 << 30  # bytes; containers often have 64 MB there
@@ -84,6 +86,7 @@ class Cloud:
         self.parameters = dict(parameters or {})
         self.takes = takes or Takes()
         self.faults = Faults([])
+        self.delivery: Delivery = "once"
         self.clock = Clock()
         self.calls: list[Call] = []
         self.moments: list[Moment] = []
@@ -195,7 +198,14 @@ class Cloud:
         self.client("stepfunctions", account_of(arn)).redrive_execution(executionArn=arn)
 
     def deliver(self, event: Mapping[str, Any]) -> None:
-        """An event of an AWS service on the default bus."""
+        """An event of an AWS service on the default bus, delivered as well as the scenario wants it."""
+        if self.delivery == "lost":
+            return
+        if self.delivery == "doubled":
+            self.clock.call_later(self.takes.event, lambda: self._send(event))
+        self._send(event)
+
+    def _send(self, event: Mapping[str, Any]) -> None:
         for rule in list(events_backends[self.account][self.region].describe_event_bus("default").rules.values()):
             rule.send_to_targets(dict(event))
 

@@ -23,9 +23,9 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import directory_sharing, network, rds, stack
+from local import directory_sharing, network, rds, scheduler, stack
 from local.aws import HOME, Call
-from local.cloud import Cloud, Takes
+from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
 from local.login import Login, login
@@ -143,6 +143,7 @@ class AtStart(Part):
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
     keytabs: dict[str, str] = Field(default_factory=dict, description="Secret name → principal whose keytab it holds.")
     faults: list[Fault] = Field(default_factory=list)
+    events: Delivery = Field("once", description="What becomes of tag events; EventBridge does its best, no more.")
 
 
 class Tag(Part):
@@ -315,6 +316,7 @@ class Scenario(Part):
     about: str = Field("", description="What it shows.")
     settings: dict[str, str] = Field(default_factory=dict, description="Parameters of the stack.")
     takes: Takes = Field(default_factory=Takes)
+    schedules: bool = Field(False, description="Whether EventBridge Scheduler runs what the template has scheduled.")
     cloud: AtStart = Field(default_factory=AtStart)
     happens: list[Happening]
     expect: Expected
@@ -390,6 +392,8 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     began = clock.monotonic()
     with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
+        if scenario.schedules:
+            scheduler.begin(cloud, scheduler.schedules(stack.plain(), scenario.settings))
         impossible = happen_all(cloud, scenario.happens)
         cloud.run()
         logins = [login(cloud, each.cluster, each.principal, each.role) for each in scenario.expect.logins]
@@ -444,6 +448,7 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     cloud.roles_made.clear()
     cloud.calls.clear()
     cloud.faults = Faults(start.faults)
+    cloud.delivery = start.events
 
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
@@ -639,11 +644,13 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case
         case Start():
             cloud.start(resolved(happening.start, cloud.named))
         case Stop():
-            cloud.happened(f"somebody stops run-{happening.stop}")
-            cloud.stop(f"run-{happening.stop}")
+            name = execution_named(cloud, happening.stop)
+            cloud.happened(f"somebody stops {name}")
+            cloud.stop(name)
         case Redrive():
-            cloud.happened(f"somebody redrives run-{happening.redrive}")
-            cloud.redrive(f"run-{happening.redrive}")
+            name = execution_named(cloud, happening.redrive)
+            cloud.happened(f"somebody redrives {name}")
+            cloud.redrive(name)
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
             create_users(cloud, happening.directory, happening.create_users)
@@ -706,6 +713,15 @@ def parameter_of(option: str) -> str:
     """
     first, *others = option.split("-")
     return "output" if option == "task-output" else first + "".join(each.capitalize() for each in others)
+
+
+def execution_named(cloud: Cloud, number: int) -> str:
+    """The name of the n-th execution that was started.
+
+    Raises:
+        LookupError: there are not so many.
+    """
+    return list(cloud.executions)[number - 1]
 
 
 def resolved(value: Any, named: Mapping[str, str]) -> Any:

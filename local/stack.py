@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 STACK = "aurora-kerberos"
 DIRECTORY_ACCOUNT_ROLE = "aurora-kerberos-directory-account"
-UNKNOWN_TO_MOTO = {"AWS::SQS::QueuePolicy"}
+SCHEDULE = "AWS::Scheduler::Schedule"
+UNKNOWN_TO_MOTO = {"AWS::SQS::QueuePolicy", SCHEDULE}
 
 
 @cache
@@ -53,11 +54,8 @@ def functions() -> dict[str, Mapping[str, Any]]:
 
 
 @cache
-def expanded() -> str:
-    """The template as plain CloudFormation, as JSON.
-
-    Code and definitions are put in line, for there is no bucket; what moto cannot make is left out.
-    """
+def plain() -> dict[str, Any]:
+    """The template as plain CloudFormation; code and definitions are put in line, for there is no bucket."""
     template = json.loads(json.dumps(source()))
     resources = template["Resources"]
     for name, resource in list(resources.items()):
@@ -70,11 +68,16 @@ def expanded() -> str:
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
             del resources[name]
     template["Globals"]["Function"].pop("Layers")
-    plain = transform(template, {}, _ManagedPolicies())
-    plain["Resources"] = {
-        name: resource for name, resource in plain["Resources"].items() if resource["Type"] not in UNKNOWN_TO_MOTO
-    }
-    return json.dumps(plain)
+    made: dict[str, Any] = transform(template, {}, _ManagedPolicies())
+    return made
+
+
+@cache
+def expanded() -> str:
+    """The template as plain CloudFormation, as JSON; what moto cannot make is left out."""
+    resources = plain()["Resources"].items()
+    known = {name: resource for name, resource in resources if resource["Type"] not in UNKNOWN_TO_MOTO}
+    return json.dumps({**plain(), "Resources": known})
 
 
 class _ManagedPolicies(ManagedPolicyLoader):  # type: ignore[misc]  # samtranslator is not typed here
