@@ -124,7 +124,8 @@ def instance_made(cloud: Cloud, parameters: Parameters, _: Mapping[str, Any]) ->
     instance = rds.backend(cloud).databases[parameters["DBInstanceIdentifier"]]
     instance.status = "creating"
     instance.instance_create_time = cloud.clock.time()
-    instance.domain_memberships = [DomainMembership(cluster.domain_memberships[0].domain, "")]
+    joined = cluster.domain_memberships[0]
+    instance.domain_memberships = [DomainMembership(joined.domain, joined.iam_role_name)]
     instance.domain_memberships[0].status = cluster.domain_memberships[0].status
 
     def available() -> None:

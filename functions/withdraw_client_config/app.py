@@ -17,6 +17,9 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when neither parameter is there (`ssm:DeleteParameters`, which takes no offence at missing ones)."""
-    deleted = client("ssm").delete_parameters(Names=names.client_parameters(arguments["prefix"]))["DeletedParameters"]
-    return Ready({"parameters": sorted(deleted)})
+    """Ready when neither parameter is there (`ssm:GetParameters`, `ssm:DeleteParameters`)."""
+    ssm, ours = client("ssm"), names.client_parameters(arguments["prefix"])
+    there = [parameter["Name"] for parameter in ssm.get_parameters(Names=ours)["Parameters"]]
+    if there:
+        ssm.delete_parameters(Names=there)
+    return Ready({"parameters": sorted(there)})
