@@ -124,8 +124,8 @@ def instance_made(cloud: Cloud, parameters: Parameters, _: Mapping[str, Any]) ->
     instance = rds.backend(cloud).databases[parameters["DBInstanceIdentifier"]]
     instance.status = "creating"
     instance.instance_create_time = cloud.clock.time()
-    joined = cluster.domain_memberships[0]
-    instance.domain_memberships = [DomainMembership(joined.domain, joined.iam_role_name)]
+    membership = cluster.domain_memberships[0]
+    instance.domain_memberships = [DomainMembership(membership.domain, membership.iam_role_name)]
     instance.domain_memberships[0].status = cluster.domain_memberships[0].status
 
     def available() -> None:
