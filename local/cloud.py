@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +99,7 @@ class Cloud:
         self.secondaries: set[str] = set()
         self.named: dict[str, str] = {}
         self._clients: dict[tuple[str, str], Any] = {}
+        self._sessions: dict[str, boto3.Session] = {}
         self._listener = listener
         self._open = ExitStack()
 
@@ -146,6 +148,8 @@ class Cloud:
     def client(self, service: str, account: str = "") -> Any:
         """A client for the cloud itself and for tests, of the present account or a named one; functions have others."""
         account = account or self.account
+        if account == self.home:
+            return home_client(service, self.region)
         if (service, account) not in self._clients:
             session = self._session(account)
             self._clients[service, account] = session.client(service, region_name=self.region)  # type: ignore[call-overload]  # any service
@@ -153,10 +157,10 @@ class Cloud:
 
     def _session(self, account: str) -> boto3.Session:
         """moto tells accounts apart by whose access key signs."""
-        if account == self.home:
-            return boto3.Session()
-        key = iam_backends[account]["aws"].create_temp_access_key()
-        return boto3.Session(aws_access_key_id=key.access_key_id, aws_secret_access_key=key.secret_access_key)
+        if account not in self._sessions:
+            key = iam_backends[account]["aws"].create_temp_access_key()
+            self._sessions[account] = boto3.Session(key.access_key_id, key.secret_access_key)
+        return self._sessions[account]
 
     def arn(self, service: str, resource: str, region: bool = True) -> str:
         """The ARN of a resource of this account."""
@@ -281,6 +285,12 @@ class Cloud:
         """What is known of an execution."""
         execution = Execution(arn)
         return self.executions.setdefault(execution.name, execution)
+
+
+@cache
+def home_client(service: str, region: str) -> Any:
+    """A client of who has no credentials; all clouds have the same, for it knows nothing of them."""
+    return boto3.Session().client(service, region_name=region)  # type: ignore[call-overload]  # any service
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import botocore.session
+from botocore.client import ClientCreator
 from botocore.hooks import EventAliaser
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.cloudformation import parsing as cloudformation_parsing
@@ -25,6 +26,7 @@ from moto.iam import models as iam_models
 from moto.kms import models as kms_models
 from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
@@ -99,17 +101,21 @@ def _groups_of_other_accounts() -> None:
 def _parse_once() -> None:
     """A cloud is made for each test: what is the same for all of them is read once.
 
-    botocore reads its service models for each session anew, and looks through all aliases of events; moto reads a JSON
-    template as YAML, makes a key pair for each KMS key, lists a class's methods at each call, and parses a definition
-    whenever a state machine is made and whenever one is started (what it makes of it holds no state of an execution).
-    A function's name is the same in each cloud, so the definition with the names in it is, too.
+    botocore reads its service models for each session anew, looks through all aliases of events, and makes a class for
+    each client; moto reads a JSON template as YAML, makes a key pair for each KMS key, lists a class's methods at each
+    call, makes a client for each invocation of a function, and parses a definition whenever a state machine is made and
+    whenever one is started (what it makes of it holds no state of an execution). A function's name is the same in each
+    cloud, so the definition with the names in it is, too.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
     aliaser: Any = EventAliaser
+    creator: Any = ClientCreator
     aliaser._alias_event_name = staticmethod(cache(aliaser(None)._alias_event_name))
     kms_models.generate_private_key = cache(kms_models.generate_private_key)  # nobody's secrets are at stake
     moto_responses.method_names_from_class = cache(moto_responses.method_names_from_class)
     AmazonStateLanguageParser.parse = staticmethod(cache(AmazonStateLanguageParser.parse))
+    client_class, classes = creator._create_client_class, dict[str, type]()
+    make_client = lambda_eval_utils.boto_client_for
     parse_yaml, generated_name = Stack.parse_template, cloudformation_parsing.generate_resource_name
 
     def parse(template: str) -> Any:
@@ -120,6 +126,20 @@ def _parse_once() -> None:
             return f"{stack_name}-{logical_id}-{zlib.crc32(logical_id.encode()):012X}"
         return str(generated_name(resource_type, stack_name, logical_id))
 
+    def class_of(self: Any, service_name: str, service_model: Any) -> type:
+        if service_name not in classes:
+            classes[service_name] = client_class(self, service_name, service_model)
+        return classes[service_name]
+
+    @cache
+    def client(region: str, service: str) -> Any:
+        return make_client(region, service)
+
+    def client_for(region: str, service: str, state_credentials: Any) -> Any:  # noqa: ARG001  as little as moto's own
+        return client(region, service)
+
+    creator._create_client_class = class_of
+    lambda_eval_utils.boto_client_for = client_for
     Stack.parse_template = staticmethod(parse)
     cloudformation_parsing.generate_resource_name = name
 

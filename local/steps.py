@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_kerberos import errors
-from local import graph, iam, stack
+from local import iam, stack
 
 LAYER = stack.ROOT / "layers" / "common" / "aurora_kerberos"
 READS = ("Describe", "Get", "List")
@@ -20,7 +20,8 @@ INTRODUCTION = """\
 # The steps
 
 What each step looks at, what it changes, when it is ready, what it waits for, and the errors it can end with. The order
-is that of the state machine, which is that of the guide "Using Kerberos authentication with Aurora PostgreSQL".
+is that of the state machine, which is that of the guide "Using Kerberos authentication with Aurora PostgreSQL"; the
+steps that switch Kerberos off, and the question for approval, come after those that switch it on.
 
 A step is a function that looks at the world, does the next missing thing, and answers *ready* or *waiting*, or raises
 an error. Doing it again does nothing that has been done. Every error is recorded with its remedy: in the execution, in
@@ -50,9 +51,8 @@ def document() -> str:
 
 
 def steps() -> list[str]:
-    """The task states in the order of the way that leads to success."""
-    definition = stack.definition()
-    return [name for name in graph.main_path(definition) if definition["States"][name]["Type"] == "Task"]
+    """The task states in the order in which they are written."""
+    return [name for name, state in stack.definition()["States"].items() if state["Type"] == "Task"]
 
 
 def section(number: int, name: str) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from aurora_kerberos import errors
+from aurora_kerberos.step import DAY
 from local import stack
 
 STATES: Mapping[str, Mapping[str, Any]] = stack.definition()["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
-STEPS = [name for name in TASKS if name != "RecordOutcome"]
+STEPS = [name for name in TASKS if name not in {"RecordOutcome", "RequestApproval"}]
 
 
 def targets(state: Mapping[str, Any]) -> Iterator[str]:
@@ -46,7 +47,7 @@ def test_every_state_has_a_way_on_or_is_an_end() -> None:
 def test_a_step_is_three_states(step: str) -> None:
     choice = STATES[STATES[step]["Next"]]
     assert choice["Type"] == "Choice"
-    assert choice["Choices"][-1]["Condition"] == "{% $answer.ready %}"
+    assert "{% $answer.ready %}" in [each["Condition"] for each in choice["Choices"]]
     wait = STATES[choice["Default"]]
     assert wait == {"Type": "Wait", "Seconds": "{% $answer.wait_seconds %}", "Next": step}
 
@@ -61,14 +62,27 @@ def test_a_step_hands_back_what_it_is_waiting_for_and_for_how_long(step: str) ->
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_failing_path_is_recorded(step: str) -> None:
-    failure = {"failure": "{% $states.errorOutput %}"}
+    failure = {"failure": "{% $merge([$states.errorOutput, {'Step': $states.context.State.Name}]) %}"}
     assert STATES[step]["Catch"] == [{"ErrorEquals": ["States.ALL"], "Assign": failure, "Next": "RecordOutcome"}]
 
 
+def test_the_question_for_approval_ends_recorded_whatever_comes() -> None:
+    expired, refused = STATES["RequestApproval"]["Catch"]
+    assert (expired["ErrorEquals"], refused["ErrorEquals"]) == (["States.Timeout"], ["States.ALL"])
+    assert {expired["Next"], refused["Next"]} == {"RecordOutcome"}
+    assert (
+        STATES["RequestApproval"]["TimeoutSeconds"] == STATES["RequestApproval"]["Arguments"]["Payload"]["days"] * DAY
+    )
+
+
 def test_all_retries_are_the_same() -> None:
-    retries = {json.dumps(STATES[task]["Retry"]) for task in TASKS}
+    """But for the question for approval, whose time-out is a person's silence and no reason to ask again."""
+    retries = {json.dumps(STATES[task]["Retry"]) for task in TASKS if task != "RequestApproval"}
     assert len(retries) == 1
     (retry,) = json.loads(retries.pop())
+    (asking,) = STATES["RequestApproval"]["Retry"]
+    patient = [error for error in retry["ErrorEquals"] if error != "States.Timeout"]
+    assert asking == {**retry, "ErrorEquals": patient}
     assert retry["JitterStrategy"] == "FULL"
     ours = [name for name in retry["ErrorEquals"] if "." not in name]
     assert ours == ["AwsUnavailable"]
@@ -81,7 +95,7 @@ def test_every_task_invokes_the_function_of_its_name() -> None:
         assert STATES[task]["Arguments"]["FunctionName"] == f"${{{task}}}"
         folder = re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
         assert functions[task]["CodeUri"] == f"functions/{folder}"
-    assert set(functions) == set(TASKS)
+    assert set(functions) == {*TASKS, "SweepClusters"}
 
 
 def test_a_function_times_out_before_its_state_does() -> None:
@@ -98,5 +112,5 @@ def test_a_variable_is_there_before_it_is_read() -> None:
     """JSONata has no undefined: what a state reads must have been assigned on every path to it."""
     assigned = set(STATES["Begin"]["Assign"])
     text = json.dumps({name: state for name, state in STATES.items() if name != "OutcomeNotRecorded"})
-    read = set(re.findall(r"\$(?!states\b|exists\b|string\b|not\b)([a-z_]\w*)", text))
+    read = set(re.findall(r"\$(?!states\b|exists\b|string\b|not\b|merge\b)([a-z_]\w*)", text))
     assert read <= assigned

@@ -34,6 +34,9 @@ def arguments(cloud: Cloud, **changes: Any) -> dict[str, Any]:
     return {
         "cluster": {"id": "orders", "endpoint": "orders.example"},
         "way": {"way": "modify", "parameters": {}, "instances": []},
+        "apply": "now",
+        "move": False,
+        "approved": False,
         "directory": directory,
         "role": ROLE,
         "now": NOW,

@@ -18,6 +18,7 @@ STEPS = {
     "directory": {"realm": "CORP.EXAMPLE.COM"},
     "users": {"roles": ["alice@CORP.EXAMPLE.COM", "check@CORP.EXAMPLE.COM"]},
     "login": {"verified": True, "principal": "check@CORP.EXAMPLE.COM"},
+    "share": {"id": "d-1234567890"},
 }
 
 
@@ -25,9 +26,9 @@ def arguments(**changes: Any) -> dict[str, Any]:
     return {
         "execution": EXECUTION,
         "request": {"cluster": "orders"},
-        "plan": {"check": {"principal": "check@CORP.EXAMPLE.COM"}},
+        "plan": {"action": "enable", "check": {"principal": "check@CORP.EXAMPLE.COM"}},
         "steps": STEPS,
-        "superseded": "",
+        "end": {},
         "failure": {},
         "now": "2026-01-05T09:00:00Z",
         **changes,
@@ -107,7 +108,9 @@ def test_a_request_that_names_no_cluster_is_notified_of(cloud: Cloud, step: Step
 
 
 def test_what_is_out_of_date_leaves_no_mark_on_the_cluster(cloud: Cloud, step: Step) -> None:
-    assert step("RecordOutcome", **arguments(superseded="Nothing to do: the tag is gone."))["ready"]
+    assert step(
+        "RecordOutcome", **arguments(end={"outcome": "superseded", "message": "Nothing to do: the tag is gone."})
+    )["ready"]
     assert registry_item(cloud, "orders") == {}
     assert tags(cloud) == {}
     assert sent(cloud) == []

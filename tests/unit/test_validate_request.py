@@ -89,13 +89,13 @@ def test_a_tag_event_stands_for_its_cluster_while_the_tag_is_there(cloud: Cloud,
     tag(cloud, kerberos="enabled")
     assert step("ValidateRequest", request=EVENT)["outputs"]["plan"]["cluster"]["id"] == "orders"
     tag(cloud, kerberos="later")
-    assert "now 'later'" in step("ValidateRequest", request=EVENT)["outputs"]["superseded"]
+    assert "now 'later'" in step("ValidateRequest", request=EVENT)["outputs"]["end"]["message"]
 
 
 def test_a_tag_event_of_a_cluster_that_is_gone_is_superseded(cloud: Cloud, step: Step) -> None:
     assert cloud
     event = {**EVENT, "resources": ["arn:aws:rds:eu-central-1:123456789012:cluster:gone"]}
-    assert "no longer exists" in step("ValidateRequest", request=event)["outputs"]["superseded"]
+    assert "no longer exists" in step("ValidateRequest", request=event)["outputs"]["end"]["message"]
 
 
 @pytest.mark.parametrize(
