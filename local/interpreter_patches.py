@@ -289,7 +289,7 @@ def _executions() -> None:
 def _go_on(worker: Any, before: Run) -> None:
     """moto's logic of an execution, but from the state that the run `before` entered last."""
     entry = before.entry
-    program = worker._get_evaluation_entrypoint()
+    program = copy.copy(worker._get_evaluation_entrypoint())  # the definition is parsed once, for all executions
     program.start_at = StartAt(entry.state.name)
     worker.env = env = worker._get_evaluation_environment()
     env.states.reset(entry.input)

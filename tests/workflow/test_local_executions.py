@@ -287,6 +287,13 @@ def test_an_execution_stopped_in_any_state_comes_to_the_same_end(
     assert execution.states == ["First", "Task", "Last"]
 
 
+def test_other_executions_of_a_redriven_one_s_definition_begin_at_its_beginning(cloud: Cloud) -> None:
+    cloud.stop_at = {("run-1", "Last")}
+    redriven = start(cloud, COUNTING)
+    cloud.redrive(redriven.name)
+    assert start(cloud, COUNTING).states == ["First", "Task", "Last"]
+
+
 def test_a_redrive_is_refused_as_aws_refuses_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     redrive = cloud.client("stepfunctions").redrive_execution
     waiting = start(cloud, WAITING)
