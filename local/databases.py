@@ -28,18 +28,18 @@ class Databases:
         user, password = self._servers[source].master
         return self.add(cluster, user, password, self._prepared[source])
 
-    def start(self) -> None:
-        """Start what is not running yet: a function may want to connect."""
-        for cluster, server in self._servers.items():
-            if cluster not in self._started:
-                server.start()
-                self._started.add(cluster)
-                for statement in self._prepared[cluster]:
-                    server.sql(statement)
+    def start(self, cluster: str) -> None:
+        """Start a cluster's server, if it is not running yet: a function may want to connect."""
+        if cluster not in self._started:
+            server = self._servers[cluster]
+            server.start()
+            self._started.add(cluster)
+            for statement in self._prepared[cluster]:
+                server.sql(statement)
 
     def server(self, cluster: str) -> Postgres:
         """The running server of a cluster."""
-        self.start()
+        self.start(cluster)
         return self._servers[cluster]
 
     def join(self, cluster: str, endpoints: list[str], kdc: Kdc, krb5_conf: str = "") -> None:

@@ -21,6 +21,7 @@ from moto.awslambda.utils import get_backend
 
 import aurora_kerberos.aws
 import aurora_kerberos.step
+from aurora_kerberos.database import has_database
 from local.aws import calling
 from local.network import Hosts
 
@@ -93,15 +94,16 @@ class Functions:
         described = self._configuration(name)
         with _one_at_a_time, redirect_stdout(self._log):
             event = json.loads(payload or "{}")
-            hosts = None
+            hosts, cluster = None, event.get("cluster", {})
             if in_vpc:
-                self._cloud.databases.start()
+                if has_database(cluster):
+                    self._cloud.databases.start(cluster["id"])
                 if "krb5_conf" in event:
                     self._cloud.directories.start()
                 placed = described["VpcConfig"]
                 subnets, groups = placed["SubnetIds"], placed["SecurityGroupIds"]
                 hosts = Hosts.in_subnets(self._cloud, self._cloud.home, subnets, groups)
-            added = self._cloud.environment(hosts, event.get("cluster", {}).get("id", "") if hosts else "")
+            added = self._cloud.environment(hosts, cluster.get("id", "") if hosts else "")
             before = dict(os.environ)
             os.environ.update(described["Environment"]["Variables"])
             os.environ.update(added, AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
