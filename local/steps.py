@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_kerberos import errors
+from aurora_kerberos.step import DAY, HOUR, MINUTE
 from local import iam, stack
 
 LAYER = stack.ROOT / "layers" / "common" / "aurora_kerberos"
@@ -153,6 +154,15 @@ def gathered(folder: str) -> Facts:
             where, _, called = call.rpartition(".")
             left.append((where or module, called))
     return found
+
+
+def deadlines(name: str) -> list[int]:
+    """The seconds that a step waits at the most, for each thing that it may wait for; days where the code decides."""
+    folder = Path(stack.functions()[name]["CodeUri"])
+    units = {"minutes": MINUTE, "hours": HOUR, "days": DAY}
+    limits = gathered(folder.name).waits.values()
+    found = [re.search(r"at most (\d+) (\w+)", limit) for limit in limits]
+    return [int(limit[1]) * units[limit[2]] if limit else 8 * DAY for limit in found]
 
 
 def facts_of(path: Path) -> dict[str, Facts]:

@@ -6,6 +6,7 @@ import gc
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # A cloud is many small objects that live as long as their test; the search for garbage among them took a third of it.
 gc.set_threshold(100_000, 50, 100)
@@ -21,3 +22,7 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
     for item in items:
         if "_nodeid" in vars(item):
             item._id = type(item.id).parse(item._nodeid)
+
+
+# `--hypothesis-profile=thorough` draws anew and more where a test asks for it.
+settings.register_profile("thorough")

@@ -353,14 +353,14 @@ def reboot(name: str, progress: Progress) -> Waiting:
     return Waiting(f"Instance {name} is rebooting", outputs=done)
 
 
-def restart_by_others(names_left: list[str], progress: Progress) -> Waiting:
+def restart_by_others(left: list[str], progress: Progress) -> Waiting:
     """In a maintenance window nothing is restarted by us: RDS does it, or a person when it suits."""
+    order = ", ".join(left)
     due = RestartDue(
-        f"The cluster has joined the domain, and its instances have not restarted since: {', '.join(names_left)}.",
+        f"The cluster has joined the domain, and its instances have not restarted since: {order}.",
         "Restart them, readers first, when it suits; then start the execution again.",
     )
-    reason = f"A person, or RDS in its maintenance window, has to restart {', '.join(names_left)}"
-    return Waiting(reason, deadline=8 * DAY, otherwise=due, outputs=progress)
+    return Waiting(f"{order} must restart, by RDS or a person", deadline=8 * DAY, otherwise=due, outputs=progress)
 
 
 def joined(cluster: Mapping[str, Any], planned: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aurora_kerberos import errors
-from aurora_kerberos.step import DAY
-from local import stack
+from aurora_kerberos.step import DAY, LONGEST_EXECUTION, LONGEST_WAIT, MOST_POLLS, wait_seconds
+from local import stack, steps
 
 STATES: Mapping[str, Mapping[str, Any]] = stack.definition()["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
@@ -57,6 +57,8 @@ def test_a_step_hands_back_what_it_is_waiting_for_and_for_how_long(step: str) ->
     payload = STATES[step]["Arguments"]["Payload"]
     assert payload["polls"] == "{% $answer.polls %}"
     assert payload["waiting_for"] == "{% $answer.reason %}"
+    assert payload["waited"] == "{% $answer.waited %}"
+    assert payload["polled"] == "{% $answer.polled %}"
     assert STATES[step]["Assign"] == {"answer": "{% $states.result.Payload %}"}
 
 
@@ -104,8 +106,51 @@ def test_a_function_times_out_before_its_state_does() -> None:
         assert stack.functions()[task].get("Timeout", default) < STATES[task]["TimeoutSeconds"]
 
 
-def test_the_machine_outlives_the_longest_wait() -> None:
-    assert stack.definition()["TimeoutSeconds"] > 8 * 86400 + 6 * 3600
+def worst_case(task: str) -> int:
+    """Seconds that a task takes at the very most: each attempt times out, each back-off is as long as it can be."""
+    state = STATES[task]
+    (retry,) = state["Retry"]
+    back_offs = [
+        min(retry["MaxDelaySeconds"], retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt)
+        for attempt in range(retry["MaxAttempts"])
+    ]
+    return int(state["TimeoutSeconds"] * (retry["MaxAttempts"] + 1) + sum(back_offs))
+
+
+def test_the_machine_outlives_the_worst_case() -> None:
+    """Its own time-out would leave no record, so nothing may ever come to it."""
+    asked = max(worst_case(task) for task in STEPS)
+    approval = STATES["RequestApproval"]["TimeoutSeconds"]
+    once_each = sum(worst_case(task) for task in [*STEPS, "RecordOutcome"])
+    worst = LONGEST_EXECUTION + LONGEST_WAIT + MOST_POLLS * asked + once_each + approval
+    assert worst < stack.definition()["TimeoutSeconds"] < 365 * DAY
+
+
+def test_the_deadlines_of_all_steps_add_up_to_less_than_an_execution_may_wait() -> None:
+    deadlines = {step: steps.deadlines(step) for step in STEPS}
+    leaving = {"LeaveDomain", "RevokeDatabaseUsers", "WithdrawClientConfig"}
+    enabling = sum(sum(each) for step, each in deadlines.items() if step not in leaving)
+    disabling = sum(
+        sum(deadlines[step]) for step in leaving | {"ValidateRequest", "EnsureDatabaseAccess", "CheckDatabase"}
+    )
+    assert 16 * DAY < enabling <= LONGEST_EXECUTION
+    assert 8 * DAY < disabling <= LONGEST_EXECUTION
+
+
+def test_a_history_has_room_for_all_polls_and_a_retry_for_every_third_of_them() -> None:
+    poll, retry, quota, steps_themselves = 9, 3, 25_000, 9 * len(STATES)  # events
+    assert polls_within(LONGEST_EXECUTION, things=10) <= MOST_POLLS
+    assert MOST_POLLS * poll + MOST_POLLS // 3 * retry + steps_themselves < quota
+
+
+def polls_within(seconds: int, things: int) -> int:
+    """The polls of an execution that waits that long, for so many things one after the other."""
+    waited = polls = 0
+    while waited < seconds / things:
+        waited += wait_seconds(waited)
+        polls += 1
+    short = polls - round((seconds / things) / LONGEST_WAIT)
+    return round(seconds / LONGEST_WAIT) + short * things
 
 
 def test_a_variable_is_there_before_it_is_read() -> None:

@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 
 from aurora_kerberos import aws
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, DatabaseUnreachable, StepTimedOut
-from aurora_kerberos.step import DAY, HOUR, Ready, Waiting, answer, logger, step, wait_seconds, waited_seconds
+from aurora_kerberos.step import (
+    DAY,
+    HOUR,
+    LONGEST_EXECUTION,
+    MOST_POLLS,
+    Ready,
+    Waiting,
+    answer,
+    logger,
+    step,
+    wait_seconds,
+    waited_seconds,
+)
 
 
 @given(st.integers(0, 60))
@@ -48,6 +60,7 @@ def test_ready_carries_outputs_and_begins_the_counting_anew() -> None:
         "wait_seconds": 0,
         "polls": 0,
         "waited": 300,
+        "polled": 0,
         "outputs": {"id": "d-1"},
     }
     assert answer(Ready())["outputs"] == {}
@@ -72,16 +85,19 @@ def test_waiting_ends_at_the_deadline(polls: int, deadline: int) -> None:
             answer(waiting, polls, "x")
 
 
-def test_an_execution_that_waits_now_for_this_and_now_for_that_ends_as_well() -> None:
-    """The state machine's own time-out would end it without a record."""
-    waited, reason = 0, ""
+@pytest.mark.parametrize("at_least", [0, 600])
+def test_an_execution_that_waits_now_for_this_and_now_for_that_ends_as_well(at_least: int) -> None:
+    """Its history would be full, or the state machine's own time-out end it without a record."""
+    told: dict[str, Any] = {}
     for number in range(100_000):
         try:
-            found = answer(Waiting(f"thing {number % 2}"), waiting_for=reason, waited=waited)
+            found = answer(Waiting(f"thing {number % 2}", at_least=at_least), **told)
         except StepTimedOut:
             break
-        waited, reason = found["waited"], found["reason"]
-    assert 9 * DAY <= waited < 864_000 - HOUR
+        told = {"waiting_for": found["reason"], "waited": found["waited"], "polled": found["polled"]}
+    assert told["polled"] <= MOST_POLLS
+    assert told["waited"] <= LONGEST_EXECUTION
+    assert told["polled"] == MOST_POLLS or told["waited"] == LONGEST_EXECUTION
 
 
 def test_what_is_given_up_is_said_with_how_long_it_was_waited_for() -> None:

@@ -30,10 +30,7 @@ NOT_OURS = {"Sandbox.Timedout", "States.Timeout", "OutcomeNotRecorded", "Lambda.
 INVOKE = "lambda:Invoke"
 RECORDING = {"RecordOutcome"}
 
-settings.register_profile("thorough", max_examples=200, derandomize=False)
-settings.register_profile("usual", max_examples=10, derandomize=True)
-if settings.get_current_profile_name() != "thorough":
-    settings.load_profile("usual")
+THOROUGH = settings.get_current_profile_name() == "thorough"
 
 Calls = dict[tuple[str, str], int]
 
@@ -70,7 +67,12 @@ def plans(calls: Calls) -> SearchStrategy[list[Fault]]:
 
 
 @pytest.mark.xdist_group("fault-plans")
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    max_examples=200 if THOROUGH else 10,
+    derandomize=not THOROUGH,
+)
 @given(data=st.data())
 def test_a_run_with_faults_ends_recorded_and_the_next_one_finishes_it(
     happy: tuple[Calls, dict[str, Any]], data: st.DataObject

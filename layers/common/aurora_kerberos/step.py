@@ -26,7 +26,12 @@ MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-LONGEST_EXECUTION = 9 * DAY  # of waiting; the state machine's own time-out would leave no record
+# An execution may wait as long and be asked as often as all the deadlines of its steps add up to. A history that is
+# full, or the state machine's own time-out, would leave no record.
+LONGEST_EXECUTION = 20 * DAY
+MOST_POLLS = 2400
+
+TOLD = ("polls", "waiting_for", "waited", "polled")  # by the state machine, of the answers before
 
 logger = Logger(service=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "aurora-kerberos"))
 
@@ -73,14 +78,17 @@ def waited_seconds(polls: int, at_least: int = 0) -> int:
     return waited
 
 
-def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "", waited: int = 0) -> dict[str, Any]:
-    """What the state machine gets: ready, reason, wait_seconds, polls, waited, outputs; always all six.
+def answer(
+    result: Ready | Waiting, polls: int = 0, waiting_for: str = "", waited: int = 0, polled: int = 0
+) -> dict[str, Any]:
+    """What the state machine gets: ready, reason, wait_seconds, polls, waited, polled, outputs; always all seven.
 
     Args:
         result: what the step found.
         polls: how often `waiting_for` has been looked at already.
         waiting_for: the reason of the previous answer.
         waited: seconds that the execution has waited so far, for whatever it was.
+        polled: how often it has waited so far.
 
     Raises:
         StepTimedOut: the deadline has passed (or what the step wants raised `otherwise`).
@@ -92,11 +100,12 @@ def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "", waite
             "wait_seconds": 0,
             "polls": 0,
             "waited": waited,
+            "polled": polled,
             "outputs": dict(result.outputs),
         }
     poll = polls if result.reason == waiting_for else 0
     waited_for_this = waited_seconds(poll, result.at_least)
-    if waited_for_this >= result.deadline or waited >= LONGEST_EXECUTION:
+    if waited_for_this >= result.deadline or waited >= LONGEST_EXECUTION or polled >= MOST_POLLS:
         minutes = (waited_for_this if waited_for_this >= result.deadline else waited) // MINUTE
         raise result.otherwise or StepTimedOut(
             f"Gave up after {minutes} minutes: {result.reason}.",
@@ -109,6 +118,7 @@ def answer(result: Ready | Waiting, polls: int = 0, waiting_for: str = "", waite
         "wait_seconds": seconds,
         "polls": poll + 1,
         "waited": waited + seconds,
+        "polled": polled + 1,
         "outputs": dict(result.outputs),
     }
 
@@ -122,15 +132,15 @@ def cluster_of(event: Mapping[str, Any]) -> str:
 def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
     """Make a Lambda handler of a step's function.
 
-    The handler's event is the step's named arguments, beside `execution`, `polls`, `waiting_for` and `waited`, which
-    are for this wrapper. AWS errors that the step did not expect are translated here, and everything is logged once.
+    The handler's event is the step's named arguments, beside `execution` and what is `TOLD`, which are for this wrapper.
+    AWS errors that the step did not expect are translated here, and everything is logged once.
     """
 
     @wraps(look)
     def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda passes it
         logger.append_keys(execution=event.get("execution", ""), cluster=cluster_of(event))
         try:
-            result = answer(look(event), event.get("polls", 0), event.get("waiting_for", ""), event.get("waited", 0))
+            result = answer(look(event), **{name: event[name] for name in TOLD if name in event})
         except KerberosError as error:
             logger.error(error.message, error=type(error).__name__, remedy=error.remedy)
             raise
