@@ -184,7 +184,7 @@ def test_a_server_that_will_let_in_later_is_waited_for(
     def connect(**_: Any) -> None:
         raise psycopg2.OperationalError(f'connection to server at "orders", port 5432 failed: FATAL:  {said}\n')
 
-    cloud.databases.start()
+    cloud.databases.start("orders")
     monkeypatch.setattr(psycopg2, "connect", connect)
     nobody: dict[str, Any] = {"principals": [], "mappings": [], "groups": []}
     assert not step("EnsureDatabaseUsers", cluster=target, **nobody)["ready"]

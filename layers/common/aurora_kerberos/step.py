@@ -132,7 +132,7 @@ def cluster_of(event: Mapping[str, Any]) -> str:
 def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
     """Make a Lambda handler of a step's function.
 
-    The handler's event is the step's named arguments, beside `execution` and what is `TOLD`, which are for this wrapper.
+    The handler's event is the step's named arguments, beside `execution` and `TOLD`, which are for this wrapper.
     AWS errors that the step did not expect are translated here, and everything is logged once.
     """
 
