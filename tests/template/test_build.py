@@ -60,7 +60,9 @@ def test_the_wheels_are_for_the_architecture(build_for: Callable[[str], Path], a
     assert not list(built.glob("*/**/moto"))
 
 
-def test_what_is_built_can_be_imported_by_the_runtime(python: Path, build_for: Callable[[str], Path]) -> None:
+def test_what_is_built_can_be_imported_by_the_runtime(
+    python: Path, build_for: Callable[[str], Path], tmp_path: Path
+) -> None:
     """With the built layers on the path and nothing else, as in Lambda, but for boto3, which Lambda brings."""
     here = {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "x86_64")
     built = build_for(here)
@@ -70,7 +72,7 @@ def test_what_is_built_can_be_imported_by_the_runtime(python: Path, build_for: C
         environment = {
             "PYTHONPATH": os.pathsep.join(map(str, layers)),
             "AWS_REGION": "eu-central-1",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(tmp_path),
         }
         code = f"import sys; sys.path.append({site_packages!r}); import app; assert callable(app.handler)"
         done = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=False)
