@@ -6,6 +6,8 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import boto3
@@ -29,18 +31,26 @@ def python() -> Path:
     return found
 
 
-def run_build(folder: Path, architecture: str) -> Path:
-    arguments = ["--build-dir", str(folder), "--parameter-overrides", f"Architecture={architecture}"]
-    command = [sys.executable, "-m", "local.build", *arguments]
-    done = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+@pytest.fixture(scope="module")
+def build_for(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder that is built for an architecture; built once, for it takes half a dozen seconds."""
+    assert python
+
+    @cache
+    def run_build(architecture: str) -> Path:
+        folder = tmp_path_factory.mktemp(architecture)
+        arguments = ["--build-dir", str(folder), "--parameter-overrides", f"Architecture={architecture}"]
+        command = [sys.executable, "-m", "local.build", *arguments]
+        done = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return run_build
 
 
 @pytest.mark.parametrize("architecture", MACHINES)
-def test_the_wheels_are_for_the_architecture(python: Path, tmp_path: Path, architecture: str) -> None:
-    assert python
-    built = run_build(tmp_path, architecture)
+def test_the_wheels_are_for_the_architecture(build_for: Callable[[str], Path], architecture: str) -> None:
+    built = build_for(architecture)
     libraries = list(built.glob("PostgresLayer/python/psycopg2/*.so"))
     libraries += built.glob("ValidateRequest/pydantic_core/*.so")
     assert len(libraries) == 2
@@ -50,17 +60,19 @@ def test_the_wheels_are_for_the_architecture(python: Path, tmp_path: Path, archi
     assert not list(built.glob("*/**/moto"))
 
 
-def test_what_is_built_can_be_imported_by_the_runtime(python: Path, tmp_path: Path) -> None:
+def test_what_is_built_can_be_imported_by_the_runtime(
+    python: Path, build_for: Callable[[str], Path], tmp_path: Path
+) -> None:
     """With the built layers on the path and nothing else, as in Lambda, but for boto3, which Lambda brings."""
     here = {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "x86_64")
-    built = run_build(tmp_path, here)
+    built = build_for(here)
     site_packages = str(Path(str(boto3.__file__)).parents[1])
     for app in sorted(built.glob("*/app.py")):
         layers = [app.parent, built / "CommonLayer" / "python", built / "PostgresLayer" / "python"]
         environment = {
             "PYTHONPATH": os.pathsep.join(map(str, layers)),
             "AWS_REGION": "eu-central-1",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(tmp_path),
         }
         code = f"import sys; sys.path.append({site_packages!r}); import app; assert callable(app.handler)"
         done = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=False)
