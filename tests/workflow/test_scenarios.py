@@ -46,15 +46,15 @@ def policy_waits(execution: Execution) -> list[tuple[str, float]]:
     waits: list[tuple[str, float]] = []
     waited, waiting_for = 0, ""
     for state, answer in execution.answers:
-        if answer["ready"]:
-            waited, waiting_for = 0, ""
+        if answer["ready"] or "approval" in answer["outputs"]:  # then a person is waited for
+            waited, waiting_for = 0, answer["reason"]
             continue
         if answer["reason"] != waiting_for:
             waited, waiting_for = 0, answer["reason"]
         seconds = min(LONGEST_WAIT, round(30 + waited / 10))
         if waited == 0:
-            # A step may know that AWS takes longer: ten minutes, three, two.
-            assert answer["wait_seconds"] in {seconds, 600, 180, 120}
+            # A step may know that AWS takes longer: ten minutes, three, two, one.
+            assert answer["wait_seconds"] in {seconds, 600, 180, 120, 60}
             seconds = answer["wait_seconds"]
         waits.append((state, seconds))
         waited += seconds
