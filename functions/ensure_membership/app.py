@@ -107,11 +107,12 @@ def member(
         return join(cluster, instances, arguments, progress, {**progress, "reattempted": True})
     if pending := [who for who, status in statuses.items() if status not in clusters.ENABLED]:
         return joining(cluster, pending[0], statuses[pending[0]], arguments, progress)
-    roles = {clusters.role_of(found) for found in memberships.values() if found}
-    if wrong := roles - {"", arguments["role"]}:
+    # DomainIAMRoleName is the cluster's alone: an instance cannot be given another, whatever RDS shows for it.
+    role = clusters.role_of(memberships[name] or {})
+    if role not in {"", arguments["role"]}:
         if not progress["corrected"]:
             return join(cluster, instances, arguments, progress, {**progress, "corrected": True})
-        return kept_role(name, wrong.pop(), progress)
+        return kept_role(name, role, progress)
     return restart(cluster, instances, arguments, progress)
 
 

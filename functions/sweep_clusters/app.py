@@ -132,12 +132,9 @@ def is_as_wanted(found: Seen, settings: Settings) -> bool:
         last.get("outcome") == names.ENABLED
         and last.get("desired") == found["desired"]
         and names.RESTART_TAG not in names.tags(cluster)
+        and clusters.role_of(memberships[0] or {}) in ("", settings.service_role_name)
         and all(
-            each
-            and each["Status"] in clusters.ENABLED
-            and each["Domain"] == last.get("domain")
-            and clusters.role_of(each) in ("", settings.service_role_name)
-            for each in memberships
+            each and each["Status"] in clusters.ENABLED and each["Domain"] == last.get("domain") for each in memberships
         )
     )
 

@@ -62,7 +62,7 @@ def run_step(cloud: Cloud, step: Step, function: str, **arguments: Any) -> dict[
     while not answer["ready"]:
         cloud.run(until=cloud.clock.now + answer["wait_seconds"])
         told = {"polls": answer["polls"], "waiting_for": answer["reason"], "progress": answer["outputs"]}
-        answer = step(function, **arguments, **told)
+        answer = step(function, **{**arguments, **told})
     return answer
 
 

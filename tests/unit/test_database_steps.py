@@ -274,19 +274,162 @@ def test_what_a_person_grants_after_it_was_taken_stays(cloud: Cloud, step: Step,
     assert roles_of(cloud, ALICE) == {"app_write"}
 
 
-@pytest.mark.parametrize("written", ["{is not its maker", '{"groups": ["dba"]}', "{}"])
+BROKEN = [
+    "{is not its maker",
+    '{"groups": ["dba"]}',
+    "{}",
+    '["dba"]',
+    '{"named": true, "groups": [], "roles": ["rds_ad"]}. Ask Carol',
+]
+
+
+def comment_of(cloud: Cloud, role: str) -> str | None:
+    rows = cloud.databases.server("orders").sql(
+        "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [role]
+    )
+    comment: str | None = rows[0][0]
+    return comment
+
+
+def of_somebody_else(cloud: Cloud, role: str, comment: str, *roles: str) -> None:
+    """A role that a person has made, with what he has granted it and said of it."""
+    server = cloud.databases.server("orders")
+    server.sql(f'CREATE ROLE "{role}" LOGIN' + (f" IN ROLE {', '.join(roles)}" if roles else ""))
+    if comment:
+        server.sql(f'COMMENT ON ROLE "{role}" IS %s', [comment])
+
+
+@pytest.mark.parametrize("written", ["", "Of Bob, since 2019", *(f"aurora-kerberos: {each}" for each in BROKEN)])
 def test_a_role_of_somebody_else_is_never_taken_anything_from(
     cloud: Cloud, step: Step, target: dict[str, Any], written: str
 ) -> None:
-    server = cloud.databases.server("orders")
-    server.sql(f'CREATE ROLE "{BOB}" LOGIN')
-    server.sql(f"COMMENT ON ROLE \"{BOB}\" IS 'aurora-kerberos: {written}'")
+    of_somebody_else(cloud, BOB, written, "rds_ad")
     users(step, target, grant(BOB, groups=("dba",)), groups=["dba"])
-    assert roles_of(cloud, BOB) == {"rds_ad"}
     assert users(step, target, groups=["dba"])["revoked"] == []
     assert roles_of(cloud, BOB) == {"rds_ad"}
-    comment = server.sql("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [BOB])
-    assert comment == [(f"aurora-kerberos: {written}",)]
+    assert comment_of(cloud, BOB) == (written or None)
+
+
+@pytest.mark.parametrize("written", ["Of Bob,\nsince 2019", *(f"aurora-kerberos: {each}" for each in BROKEN)])
+def test_from_a_role_of_somebody_else_is_taken_what_was_given_here(
+    cloud: Cloud, step: Step, target: dict[str, Any], written: str
+) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE app_read")
+    of_somebody_else(cloud, BOB, written, "app_read")
+    users(step, target, grant(BOB, "app_read", groups=("dba",)), groups=["dba"])
+    mark = {"groups": ["dba"], "named": False, "roles": ["rds_ad"]}
+    assert comment_of(cloud, BOB) == f"{written}\naurora-kerberos: {json.dumps(mark)}"
+    assert users(step, target, groups=["dba"])["revoked"] == [BOB]
+    assert roles_of(cloud, BOB) == {"app_read"}
+    left = {"groups": [], "named": False, "roles": []}
+    assert comment_of(cloud, BOB) == f"{written}\naurora-kerberos: {json.dumps(left)}"
+
+
+def test_a_mark_says_all_that_was_ever_given(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    """What is no longer asked for stays granted, and so stays in the mark."""
+    for role in ("app_read", "app_write"):
+        cloud.databases.server("orders").sql(f"CREATE ROLE {role}")
+    users(step, target, grant(ALICE, "app_write"))
+    users(step, target, grant(ALICE, "app_read"))
+    mark = {"groups": [], "named": True, "roles": ["app_read", "app_write", "rds_ad"]}
+    assert comment_of(cloud, ALICE) == f"aurora-kerberos: {json.dumps(mark)}"
+
+
+# --- when the cluster has left its domain -----------------------------------------------------------------------------
+
+CAROL = "carol@CORP.EXAMPLE.COM"
+
+
+def revoked(step: Step, target: dict[str, Any]) -> list[str]:
+    answer = step("RevokeDatabaseUsers", cluster=target)
+    assert answer["ready"]
+    found: list[str] = answer["outputs"]["revoked"]
+    return found
+
+
+def test_who_got_rds_ad_here_loses_it_and_nothing_else(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    """Alice was made here, Bob was there without rds_ad, Carol had it from somebody else and got app_read here."""
+    cloud.databases.server("orders").sql("CREATE ROLE app_read")
+    of_somebody_else(cloud, BOB, "Of Bob", "rds_password")
+    of_somebody_else(cloud, CAROL, "", "rds_ad")
+    of_somebody_else(cloud, "dave@CORP.EXAMPLE.COM", "", "rds_ad")
+    users(step, target, *(grant(each, "app_read") for each in (ALICE, BOB, CAROL)))
+    assert revoked(step, target) == [ALICE, BOB]
+    assert roles_of(cloud, ALICE) == {"app_read"}
+    assert roles_of(cloud, BOB) == {"app_read", "rds_password"}
+    assert roles_of(cloud, CAROL) == {"rds_ad", "app_read"}
+    assert roles_of(cloud, "dave@CORP.EXAMPLE.COM") == {"rds_ad"}
+    assert str(comment_of(cloud, BOB)).startswith("Of Bob\naurora-kerberos: ")
+
+
+def test_revoking_twice_does_nothing(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    users(step, target, grant())
+    assert revoked(step, target) == [ALICE]
+    before = comment_of(cloud, ALICE)
+    assert revoked(step, target) == []
+    assert comment_of(cloud, ALICE) == before
+
+
+def test_what_a_person_grants_after_revoking_is_his(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    users(step, target, grant())
+    revoked(step, target)
+    cloud.databases.server("orders").sql(f'GRANT rds_ad TO "{ALICE}"')
+    assert revoked(step, target) == []
+    assert roles_of(cloud, ALICE) == {"rds_ad"}
+
+
+def test_what_a_person_has_revoked_already_is_no_trouble(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    users(step, target, grant())
+    cloud.databases.server("orders").sql(f'REVOKE rds_ad FROM "{ALICE}"')
+    assert revoked(step, target) == [ALICE]
+    assert revoked(step, target) == []
+
+
+@pytest.mark.parametrize("written", BROKEN)
+def test_a_mark_that_somebody_has_written_into_is_left_alone(
+    cloud: Cloud, step: Step, target: dict[str, Any], written: str
+) -> None:
+    users(step, target, grant())
+    cloud.databases.server("orders").sql(f'COMMENT ON ROLE "{ALICE}" IS %s', [f"aurora-kerberos: {written}"])
+    assert revoked(step, target) == []
+    assert roles_of(cloud, ALICE) == {"rds_ad"}
+    assert comment_of(cloud, ALICE) == f"aurora-kerberos: {written}"
+
+
+def test_who_is_enabled_again_has_everything_as_it_was(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE app_read")
+    dba = {"groups": ["dba"]}
+    listed = [grant(ALICE, "app_read"), grant(BOB, "app_read", groups=("dba",))]
+    users(step, target, *listed, **dba)
+    before = {each: (roles_of(cloud, each), comment_of(cloud, each)) for each in (ALICE, BOB)}
+    revoked(step, target)
+    assert users(step, target, *listed, **dba) == {"roles": [ALICE, BOB], "made": [], "revoked": [], "reason": ""}
+    assert {each: (roles_of(cloud, each), comment_of(cloud, each)) for each in (ALICE, BOB)} == before
+    assert revoked(step, target) == [ALICE, BOB]
+
+
+def test_who_left_a_group_while_it_was_disabled_loses_the_rest_afterwards(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    cloud.databases.server("orders").sql("CREATE ROLE app_read")
+    users(step, target, grant(BOB, "app_read", groups=("dba",)), groups=["dba"])
+    revoked(step, target)
+    users(step, target, groups=["dba"])
+    assert roles_of(cloud, BOB) == set()
+
+
+def test_the_roles_of_a_secondary_cluster_are_left_to_its_primary(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    users(step, target, grant())
+    assert revoked(step, {**target, "secondary": True, "port": 9}) == []
+    assert revoked(step, {**target, "endpoint": "", "port": 9}) == []
+    assert roles_of(cloud, ALICE) == {"rds_ad"}
+
+
+def test_a_database_that_cannot_be_reached_is_told(step: Step, target: dict[str, Any]) -> None:
+    with pytest.raises(StepFailed, match=r"DatabaseUnreachable: No connection to orders\.\S+ port 9"):
+        revoked(step, {**target, "port": 9})
 
 
 # --- groups as roles of their own (pg_ad_mapping) ---------------------------------------------------------------------
@@ -381,13 +524,23 @@ def test_the_data_api_maps_groups(cloud: Cloud, step: Step, by_api: dict[str, An
 
 
 def test_the_data_api_tells_a_role_of_somebody_else(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
-    server = cloud.databases.server("orders")
-    server.sql(f'CREATE ROLE "{BOB}" LOGIN')
+    of_somebody_else(cloud, BOB, "", "rds_ad")
     users(step, by_api, grant(BOB, groups=("dba",)), groups=["dba"])
     assert users(step, by_api, groups=["dba"])["revoked"] == []
     assert roles_of(cloud, BOB) == {"rds_ad"}
-    comment = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
-    assert server.sql(comment, [BOB]) == [(None,)]
+    assert comment_of(cloud, BOB) is None
+
+
+def test_the_data_api_takes_what_was_given_here_and_nothing_else(
+    cloud: Cloud, step: Step, by_api: dict[str, Any]
+) -> None:
+    of_somebody_else(cloud, BOB, "It's 100 % Bob's :p0", "rds_password")
+    of_somebody_else(cloud, CAROL, "", "rds_ad")
+    users(step, by_api, grant(ALICE), grant(BOB), grant(CAROL))
+    assert revoked(step, by_api) == [ALICE, BOB]
+    assert [roles_of(cloud, each) for each in (ALICE, BOB, CAROL)] == [set(), {"rds_password"}, {"rds_ad"}]
+    assert str(comment_of(cloud, BOB)).startswith("It's 100 % Bob's :p0\naurora-kerberos: ")
+    assert revoked(step, by_api) == []
 
 
 def test_the_data_api_makes_all_or_nothing(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
@@ -475,12 +628,14 @@ def test_a_keytab_that_is_none_is_refused(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("content", ["{}", '{"password": ""}', '["x"]', '{"username": "kerberos-check"}'])
-def test_a_check_secret_without_keytab_and_password_is_refused(cloud: Cloud, step: Step, content: str) -> None:
+def test_a_check_secret_without_keytab_and_password_is_refused(
+    cloud: Cloud, step: Step, target: dict[str, Any], content: str
+) -> None:
     name = "aurora-kerberos/kerberos-check"
     cloud.client("secretsmanager").create_secret(Name=name, SecretString=content)
     allow_secret(cloud, name)
     with pytest.raises(StepFailed, match=r"SecretUnusable: The secret .* has no 'keytab' and no 'password'"):
-        step("VerifyLogin", cluster={}, krb5_conf="", check={"principal": "x", "secret": name})
+        step("VerifyLogin", cluster=target, krb5_conf="", check={"principal": "x", "secret": name})
 
 
 def allow_secret(cloud: Cloud, name: str) -> None:

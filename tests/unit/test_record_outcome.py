@@ -121,7 +121,7 @@ def test_one_failure_keeps_nothing_else_from_being_written(cloud: Cloud, step: S
     cloud.faults = Faults([Fault(call=call, error="InvalidParameterValue", times=1)])
     with pytest.raises(StepFailed, match="AwsRefused"):
         step("RecordOutcome", **arguments())
-    done = {call.name for call in cloud.calls if call.function and not call.error}
+    done = {call.name for call in cloud.calls if call.function and call.changes and not call.error}
     assert done == {"dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"} - {call}
 
 
