@@ -14,7 +14,7 @@ from aurora_kerberos.passwords import generated
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 DEADLINE = 90 * MINUTE
-TAKES_AT_LEAST = 10 * MINUTE  # AWS documents 20 to 40 minutes
+TAKES_AT_LEAST = 20 * MINUTE  # AWS documents 20 to 40 minutes
 
 NEW = {"Requested", "Creating", "Created"}
 BROKEN = {"Failed", "RestoreFailed", "Inoperable", "Deleting", "Deleted"}

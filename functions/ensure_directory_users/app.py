@@ -117,7 +117,7 @@ def ensure_access(directory: Directory) -> Waiting | None:
         "Switch it on in AWS Directory Service (the directory's page, Directory Service Data), then start again.",
     )
     reason = f"Data access of directory {name} is not Enabled yet"
-    return Waiting(reason, deadline=ACCESS_DEADLINE, otherwise=unavailable)
+    return Waiting(reason, at_least=MINUTE, deadline=ACCESS_DEADLINE, otherwise=unavailable)
 
 
 def later(error: ClientError, directory: Directory) -> Waiting:

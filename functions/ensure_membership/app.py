@@ -35,13 +35,21 @@ class Progress(TypedDict):
     """What this execution has done already; handed back by the state machine."""
 
     made: bool
+    asked: bool
     reattempted: bool
     corrected: bool
     restarted: list[str]
     last_pending: str
 
 
-NOTHING_DONE: Progress = {"made": False, "reattempted": False, "corrected": False, "restarted": [], "last_pending": ""}
+NOTHING_DONE: Progress = {
+    "made": False,
+    "asked": False,
+    "reattempted": False,
+    "corrected": False,
+    "restarted": [],
+    "last_pending": "",
+}
 
 
 class Arguments(TypedDict):
@@ -138,6 +146,8 @@ def in_another_domain(name: str, memberships: Mapping[str, Mapping[str, Any] | N
 
 def joining(cluster: Mapping[str, Any], member: str, status: str, arguments: Arguments, progress: Progress) -> Waiting:
     """RDS is at work on the membership, or will be in the maintenance window."""
+    if progress["asked"] and status in clusters.ON_THE_WAY:
+        return asked_to_join(cluster["DBClusterIdentifier"], progress)
     if arguments["way"]["way"] == "modify" and names.RESTART_TAG not in names.tags(cluster):
         clusters.tag_restart(cluster, clusters.AFTER_JOINING)  # somebody else has asked for it
     later = status.startswith("pending-maintenance-")
@@ -226,7 +236,8 @@ def instances_being_created(cluster: str, progress: Progress) -> Waiting:
 def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]], progress: Progress) -> Waiting | None:
     """What has to be waited for before the cluster is changed; None when all is available."""
     reason = clusters.busy(cluster, instances)
-    return Waiting(reason, outputs=progress) if reason else None
+    restarts = reason.endswith(" is rebooting")
+    return Waiting(reason, at_least=MINUTE if restarts else 0, outputs=progress) if reason else None
 
 
 def unapproved(what: str, arguments: Arguments, progress: Progress) -> Waiting | None:
@@ -270,8 +281,13 @@ def join(
             if not due:
                 clusters.untag_restart(cluster)  # it does not join, so there is nothing to restart for
             raise
-    again = " again" if asked["reattempted"] or asked["corrected"] else ""
-    return Waiting(f"Cluster {name} has been asked{again} to join", at_least=2 * MINUTE, outputs=asked)
+    return asked_to_join(name, {**asked, "asked": True})
+
+
+def asked_to_join(name: str, progress: Progress) -> Waiting:
+    """One thing to wait for, whatever the statuses on the way are called."""
+    again = " again" if progress["reattempted"] or progress["corrected"] else ""
+    return Waiting(f"Cluster {name} is joining the domain{again}", at_least=3 * MINUTE, outputs=progress)
 
 
 def not_yet(error: ClientError, arguments: Arguments, progress: Progress) -> Waiting:
@@ -351,7 +367,7 @@ def reboot(name: str, progress: Progress) -> Waiting:
             raise
         return Waiting(f"Instance {name} is busy", outputs=progress)
     done: Progress = {**progress, "restarted": [*progress["restarted"], name]}
-    return Waiting(f"Instance {name} is rebooting", outputs=done)
+    return Waiting(f"Instance {name} is rebooting", at_least=MINUTE, outputs=done)
 
 
 def restart_by_others(left: list[str], progress: Progress) -> Waiting:

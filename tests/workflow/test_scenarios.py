@@ -53,8 +53,8 @@ def policy_waits(execution: Execution) -> list[tuple[str, float]]:
             waited, waiting_for = 0, answer["reason"]
         seconds = min(LONGEST_WAIT, round(30 + waited / 10))
         if waited == 0:
-            # A step may know that AWS takes longer: ten minutes, three, two, one.
-            assert answer["wait_seconds"] in {seconds, 600, 180, 120, 60}
+            # A step may know that AWS takes longer: twenty minutes, three, one.
+            assert answer["wait_seconds"] in {seconds, 1200, 180, 60}
             seconds = answer["wait_seconds"]
         waits.append((state, seconds))
         waited += seconds
