@@ -1,6 +1,6 @@
 """Turns a tag event or a person's input, the stack's settings and the live cluster into one plan, or refuses.
 
-The only reader of settings and events. It changes nothing; each later step gets the parts of the plan its state names.
+The only reader of events and inputs. It changes nothing; each later step gets the parts of the plan its state names.
 """
 
 from __future__ import annotations

@@ -155,9 +155,10 @@ def test_every_parameter_but_the_network_has_a_default_and_all_are_described() -
 def test_the_example_events_start_what_they_say() -> None:
     examples = {path.name for path in EVENTS.glob("*.json")}
     made = {"console-create.json", "console-restore.json", "console-restore-to-time.json"}
-    assert examples == {"console.json", "console-principals.json", "tag-change.json"} | made
+    assert examples == {"console.json", "console-disable.json", "console-principals.json", "tag-change.json"} | made
     readme = (ROOT / "README.md").read_text()
-    assert (EVENTS / "console.json").read_text().strip() in readme
+    for name in ("console.json", "console-disable.json"):
+        assert (EVENTS / name).read_text().strip() in readme
 
 
 def test_no_layer_or_function_imports_what_it_may_not() -> None:
