@@ -14,7 +14,7 @@ from aurora_kerberos import clusters
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import GroupMappingUnavailable
 from aurora_kerberos.principals import Mapped
-from aurora_kerberos.step import Ready, step
+from aurora_kerberos.step import Ready, Waiting, step
 
 LIBRARY = "pg_ad_mapping"
 PARAMETER = "shared_preload_libraries"
@@ -23,14 +23,16 @@ HARMLESS_SINCE = datetime(2025, 5, 1, tzinfo=UTC)
 
 
 class Arguments(TypedDict):
-    """`cluster` of the plan; `mappings`: the outputs of `ensure_directory_users`."""
+    """`cluster` and `apply` of the plan; `approved`: whether somebody has; `mappings`: of `ensure_directory_users`."""
 
     cluster: Mapping[str, Any]
+    apply: str
+    approved: bool
     mappings: list[Mapped]
 
 
 @step
-def handler(arguments: Arguments) -> Ready:
+def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready when the parameter group asks for the library; at once when no group is mapped."""
     if not arguments["mappings"]:
         return Ready({"parameter_group": "", "changed": False})
@@ -42,6 +44,9 @@ def handler(arguments: Arguments) -> Ready:
         if arguments["cluster"]["endpoint"]:
             cluster = clusters.describe(arguments["cluster"]["id"])
             refuse_hazard(cluster)
+            if arguments["apply"] == "approval" and not arguments["approved"]:
+                what = f"Cluster {arguments['cluster']['id']} joins the domain and restarts, and so loads {LIBRARY}."
+                return Waiting("Approval is needed", outputs={"approval": what})
             # Before the change: whatever interrupts us, the restart is not forgotten.
             clusters.tag_restart(cluster, clusters.AFTER_JOINING)
         value = {"ParameterName": PARAMETER, "ParameterValue": ",".join([*loaded, LIBRARY])}

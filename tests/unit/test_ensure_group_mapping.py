@@ -25,8 +25,13 @@ def target(cloud: Cloud) -> dict[str, Any]:
     return {"id": "orders", "endpoint": "orders.cluster-x", "parameter_group": GROUP}
 
 
+def asked(step: Step, target: dict[str, Any], mappings: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    arguments = {"apply": "now", "approved": False, **changes}
+    return step("EnsureGroupMapping", cluster=target, mappings=mappings, **arguments)
+
+
 def ensure(step: Step, target: dict[str, Any], mappings: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    answer = step("EnsureGroupMapping", cluster=target, mappings=MAPPED if mappings is None else mappings)
+    answer = asked(step, target, MAPPED if mappings is None else mappings)
     assert answer["ready"]
     outputs: dict[str, Any] = answer["outputs"]
     return outputs
@@ -134,3 +139,14 @@ def test_a_cluster_that_leaves_its_domain_has_no_such_hazard(cloud: Cloud, step:
 def test_newer_instances_have_no_such_hazard(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     joined(cloud, datetime(2025, 5, 2))
     assert ensure(step, target)["changed"]
+
+
+def test_with_approval_the_parameter_group_is_changed_only_when_it_is_there(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    answer = asked(step, target, MAPPED, apply="approval")
+    assert not answer["ready"]
+    assert "orders joins the domain and restarts, and so loads pg_ad_mapping" in answer["outputs"]["approval"]
+    assert changes(cloud) == []
+    assert asked(step, target, MAPPED, apply="approval", approved=True)["outputs"]["changed"]
+    assert asked(step, target, MAPPED, apply="approval")["ready"]  # it is there already: nobody need be asked
