@@ -31,6 +31,8 @@ def test_all_is_true_that_must_be(result: Result) -> None:
 
 def test_every_path_ends_in_the_recorded_outcome(result: Result) -> None:
     for execution in result.executions:
+        if execution.status == "ABORTED":  # somebody has stopped it
+            continue
         recorded, end = execution.steps[-2:]
         assert recorded == "RecordOutcome"
         assert end == ("Succeeded" if execution.status == "SUCCEEDED" else "Failed")
