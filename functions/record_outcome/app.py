@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -27,6 +28,7 @@ REMEDIES = {
     "Sandbox.Timedout": "A function did not answer in time: see its log, then start the execution again.",
     "States.DataLimitExceeded": "Fewer principals per cluster; the state machine's payload is limited to 256 KiB.",
 }
+NOT_FOR_SUBJECTS = re.compile(r"[^ -~]")  # of a mail; who refuses may name his error as he likes
 DEFECT = "This is not an error the workflow knows. See the function's log, and report it with the execution's history."
 
 
@@ -178,6 +180,7 @@ def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
     if outcome["outcome"] == SUPERSEDED:
         return
     subject = f"Kerberos {outcome['error'] or outcome['outcome']}: {outcome['cluster'] or 'no cluster'}"
+    subject = NOT_FOR_SUBJECTS.sub("?", subject)[:100]
     region = outcome["execution"].split(":")[3]
     console = f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details"
     lines = [
@@ -186,5 +189,5 @@ def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
         f"Execution: {console}/{outcome['execution']}",
     ]
     client("sns").publish(
-        TopicArn=os.environ["NOTIFICATION_TOPIC"], Subject=subject[:100], Message="\n\n".join(filter(None, lines))
+        TopicArn=os.environ["NOTIFICATION_TOPIC"], Subject=subject, Message="\n\n".join(filter(None, lines))
     )

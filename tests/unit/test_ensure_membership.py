@@ -12,7 +12,7 @@ from aurora_kerberos import clusters, new_clusters
 from local import rds
 from local.cloud import Cloud
 from local.faults import Fault, Faults
-from tests.unit.conftest import ROLE, Step, StepFailed
+from tests.unit.conftest import ROLE, Step, StepFailed, polls_in
 
 NOW = "2026-01-05T09:00:00+00:00"
 
@@ -502,3 +502,268 @@ def test_a_new_cluster_that_could_not_join_twice_is_an_error(cloud: Cloud, step:
     ):
         finished(cloud, step, making(cloud))
     assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
+
+
+# --- moving to another directory --------------------------------------------------------------------------------------
+
+OLD = "d-9999999999"
+
+
+def in_domain(cloud: Cloud, name: str, domain: str, status: str = "kerberos-enabled") -> None:
+    """One of the cluster and its instances has a membership of its own."""
+    (found,) = [each for each in rds.members(cluster(cloud)) if name == each.resource_id]
+    found.domain_memberships = [DomainMembership(domain, ROLE)]
+    found.domain_memberships[0].status = status
+
+
+@pytest.mark.parametrize("who", ["orders", "orders-2"])
+def test_who_may_not_move_is_refused_be_it_an_instance(cloud: Cloud, step: Step, who: str) -> None:
+    member(cloud, "kerberos-enabled")
+    in_domain(cloud, who, OLD)
+    said = rf'(?s)AnotherDirectory: Cluster orders is in the domain of {OLD}, and d-\w+ is asked for.*"move": true'
+    with pytest.raises(StepFailed, match=said):
+        step("EnsureMembership", **arguments(cloud))
+    assert not [call for call in cloud.calls if call.changes]
+
+
+@pytest.mark.parametrize("status", ["kerberos-enabled", "joined", "enable-kerberos-failed", "failed"])
+def test_who_may_move_is_asked_to_join_the_other_directory(cloud: Cloud, step: Step, status: str) -> None:
+    member(cloud, status, OLD)
+    answer = step("EnsureMembership", **arguments(cloud, move=True))
+    assert answer["reason"] == "Cluster orders has been asked to join"
+    assert answer["outputs"]["reattempted"] is False  # it is the first attempt with this directory
+    (call,) = calls(cloud, "rds:ModifyDBCluster")
+    assert (call["Domain"], call["ApplyImmediately"]) == (arguments(cloud)["directory"], True)
+    assert tags(cloud)["kerberos-restart-due"] == "after joining"
+
+
+def test_an_instance_that_has_not_moved_yet_is_waited_for(cloud: Cloud, step: Step) -> None:
+    member(cloud, "kerberos-enabled")
+    in_domain(cloud, "orders-2", OLD)
+    answer = step("EnsureMembership", **arguments(cloud, move=True))
+    assert answer["reason"] == "Membership of orders-2 is not listed yet"
+    assert not calls(cloud, "rds:ModifyDBCluster")
+
+
+def test_a_move_ends_with_restarts(cloud: Cloud, step: Step) -> None:
+    member(cloud, "kerberos-enabled", OLD)
+    outputs = finished(cloud, step, arguments(cloud, move=True))
+    assert outputs["restarted"] == ["orders-2", "orders-1"]
+    domains = {each.domain_memberships[0].domain for each in rds.members(cluster(cloud))}
+    assert domains == {arguments(cloud)["directory"]}
+    assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
+
+
+# --- the role's name differs ------------------------------------------------------------------------------------------
+
+
+def with_role(cloud: Cloud, role: str) -> None:
+    member(cloud, "kerberos-enabled")
+    for each in rds.members(cluster(cloud)):
+        each.domain_memberships[0].iam_role_name = role
+
+
+def test_another_role_is_corrected_once_and_then_waited_for(cloud: Cloud, step: Step) -> None:
+    with_role(cloud, "an-older-one")
+    answer = step("EnsureMembership", **arguments(cloud))
+    assert answer["reason"] == "Cluster orders has been asked again to join"
+    assert answer["outputs"]["corrected"] is True
+    (call,) = calls(cloud, "rds:ModifyDBCluster")
+    assert call["DomainIAMRoleName"] == ROLE
+    with_role(cloud, "an-older-one")
+    cluster(cloud).status = "available"
+    asked = arguments(cloud, progress=answer["outputs"])
+    reason = step("EnsureMembership", **asked)["reason"]
+    assert reason == "Cluster orders has the role an-older-one still"
+    assert not step("EnsureMembership", **asked, polls=polls_in(30) - 1, waiting_for=reason)["ready"]
+    with pytest.raises(StepFailed, match=r"(?s)ServiceRoleInvalid: Cluster orders keeps the role an-older-one"):
+        step("EnsureMembership", **asked, polls=polls_in(30), waiting_for=reason)
+    assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
+
+
+def test_a_corrected_role_ends_well(cloud: Cloud, step: Step) -> None:
+    with_role(cloud, "an-older-one")
+    assert finished(cloud, step, arguments(cloud))["restarted"] == ["orders-2", "orders-1"]
+    assert {each.domain_memberships[0].iam_role_name for each in rds.members(cluster(cloud))} == {ROLE}
+    assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
+
+
+@pytest.mark.parametrize("shown", ["", f"arn:aws:iam::123456789012:role/service-role/{ROLE}"])
+def test_a_role_that_rds_does_not_show_or_shows_in_full_is_right(cloud: Cloud, step: Step, shown: str) -> None:
+    with_role(cloud, shown)
+    assert step("EnsureMembership", **arguments(cloud))["ready"]
+
+
+def test_what_an_instance_shows_as_its_role_cannot_be_corrected(cloud: Cloud, step: Step) -> None:
+    member(cloud, "kerberos-enabled")
+    rds.backend(cloud).databases["orders-2"].domain_memberships[0].iam_role_name = "an-older-one"
+    assert step("EnsureMembership", **arguments(cloud))["ready"]
+
+
+# --- in the maintenance window ----------------------------------------------------------------------------------------
+
+WINDOW = {"apply": "maintenance-window"}
+
+
+def test_in_the_maintenance_window_nothing_is_applied_now(cloud: Cloud, step: Step) -> None:
+    step("EnsureMembership", **arguments(cloud, **WINDOW))
+    (call,) = calls(cloud, "rds:ModifyDBCluster")
+    assert call["ApplyImmediately"] is False
+    answer = step("EnsureMembership", **arguments(cloud, **WINDOW))
+    assert answer["reason"] == "Membership of orders is pending-maintenance-enable-kerberos"
+    assert answer["outputs"]["last_pending"] == NOW
+
+
+def restarted_at(cloud: Cloud, when: str, *instances: str) -> None:
+    """RDS has restarted the instances in its window."""
+    for instance in instances:
+        event = {"SourceIdentifier": instance, "SourceType": "db-instance", "EventCategories": ["availability"]}
+        cloud.events.append(
+            {**event, "Message": "DB instance restarted", "Date": datetime.fromisoformat(f"{when}+00:00")}
+        )
+
+
+def test_a_restart_after_the_last_pending_poll_counts(cloud: Cloud, step: Step) -> None:
+    """In its window RDS may restart an instance before the membership shows."""
+    restart_due(cloud)
+    restarted_at(cloud, "2026-01-05T07:15:00", "orders-1", "orders-2")
+    told = {"progress": {"last_pending": "2026-01-05T07:00:00+00:00"}}
+    answer = step("EnsureMembership", **arguments(cloud, **WINDOW, **told))
+    assert (answer["ready"], answer["outputs"]["restarted"]) == (True, [])
+    assert "kerberos-restart-due" not in tags(cloud)
+    assert not calls(cloud, "rds:RebootDBInstance")
+
+
+def test_a_restart_before_it_was_joined_does_not_count(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
+    restarted_at(cloud, "2026-01-05T06:59:00", "orders-1", "orders-2")
+    told = {"progress": {"last_pending": "2026-01-05T07:00:00+00:00"}}
+    assert not step("EnsureMembership", **arguments(cloud, **WINDOW, **told))["ready"]
+
+
+def test_in_the_maintenance_window_the_restart_is_somebody_else_s(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
+    asked = arguments(cloud, **WINDOW)
+    reason = step("EnsureMembership", **asked)["reason"]
+    assert reason == "orders-2, orders-1 must restart, by RDS or a person"
+    days = polls_in(8 * 24 * 60)
+    assert not step("EnsureMembership", **asked, polls=days - 1, waiting_for=reason)["ready"]
+    with pytest.raises(
+        StepFailed, match=r"(?s)RestartDue: .* not restarted since: orders-2, orders-1\..*readers first"
+    ):
+        step("EnsureMembership", **asked, polls=days, waiting_for=reason)
+    assert not calls(cloud, "rds:RebootDBInstance")
+    assert "kerberos-restart-due" in tags(cloud)  # the next execution goes on here
+    restarted_at(cloud, "2026-01-05T09:05:00", "orders-1", "orders-2")
+    cloud.clock.now += 2 * 3600
+    assert step("EnsureMembership", **asked)["ready"]
+
+
+def test_one_instance_that_has_restarted_is_waited_for_no_more(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
+    step("EnsureMembership", **arguments(cloud, **WINDOW))
+    restarted_at(cloud, "2026-01-05T09:05:00", "orders-2")
+    cloud.clock.now += 2 * 3600
+    reason = step("EnsureMembership", **arguments(cloud, **WINDOW))["reason"]
+    assert reason == "orders-1 must restart, by RDS or a person"
+
+
+def test_a_new_cluster_knows_no_maintenance_window(cloud: Cloud, step: Step) -> None:
+    finished(cloud, step, making(cloud, instances=1, apply="maintenance-window"))
+    assert len(calls(cloud, MADE_BY)) == 1
+
+
+# --- with a person's approval -----------------------------------------------------------------------------------------
+
+APPROVAL = {"apply": "approval"}
+
+
+def changes(cloud: Cloud) -> list[str]:
+    return [call.name for call in cloud.calls if call.changes]
+
+
+def test_before_it_is_approved_nothing_is_changed_not_even_the_tag(cloud: Cloud, step: Step) -> None:
+    answer = step("EnsureMembership", **arguments(cloud, **APPROVAL))
+    assert (answer["ready"], answer["reason"]) == (False, "Approval is needed")
+    assert answer["outputs"]["approval"] == (
+        f"Cluster orders joins the domain of {arguments(cloud)['directory']}, "
+        "then its instances restart: orders-2, orders-1."
+    )
+    assert changes(cloud) == []
+    assert tags(cloud) == {}
+
+
+def test_what_is_approved_is_done_restarts_and_all_without_another_question(cloud: Cloud, step: Step) -> None:
+    question = step("EnsureMembership", **arguments(cloud, **APPROVAL))
+    asked = arguments(cloud, **APPROVAL, approved=True, progress=question["outputs"])
+    assert finished(cloud, step, asked)["restarted"] == ["orders-2", "orders-1"]
+    assert calls(cloud, "rds:ModifyDBCluster")[0]["ApplyImmediately"] is True
+
+
+def test_a_restart_alone_is_asked_for_as_well(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
+    answer = step("EnsureMembership", **arguments(cloud, **APPROVAL))
+    assert answer["outputs"]["approval"] == "The instances restart: orders-2, orders-1."
+    assert not calls(cloud, "rds:RebootDBInstance")
+    asked = arguments(cloud, **APPROVAL, approved=True, progress=answer["outputs"])
+    answer = step("EnsureMembership", **asked)
+    assert answer["reason"] == "Instance orders-2 is rebooting"
+    assert "approval" not in answer["outputs"]
+
+
+def test_nobody_is_asked_for_what_is_there(cloud: Cloud, step: Step) -> None:
+    member(cloud, "kerberos-enabled")
+    assert step("EnsureMembership", **arguments(cloud, **APPROVAL))["ready"]
+
+
+@pytest.mark.parametrize("status", ["enable-kerberos-failed", "failed"])
+def test_a_second_attempt_needs_approval_and_counts_when_it_is_made(cloud: Cloud, step: Step, status: str) -> None:
+    member(cloud, status)
+    answer = step("EnsureMembership", **arguments(cloud, **APPROVAL))
+    assert "approval" in answer["outputs"]
+    assert answer["outputs"]["reattempted"] is False
+    asked = arguments(cloud, **APPROVAL, approved=True, progress=answer["outputs"])
+    assert step("EnsureMembership", **asked)["outputs"]["reattempted"] is True
+
+
+def test_a_cluster_that_is_made_disturbs_nobody(cloud: Cloud, step: Step) -> None:
+    answer = step("EnsureMembership", **making(cloud, apply="approval"))
+    assert "approval" not in answer["outputs"]
+    assert len(calls(cloud, MADE_BY)) == 1
+
+
+# --- busy just when it is to be asked ---------------------------------------------------------------------------------
+
+
+def be_busy(cloud: Cloud) -> None:
+    rds.backend(cloud).databases["orders-1"].status = "maintenance"
+
+
+def be_busy_in_a_moment(cloud: Cloud) -> None:
+    strike(cloud, "rds:ModifyDBCluster", "InvalidDBInstanceState")
+
+
+def have_a_young_role(cloud: Cloud) -> None:
+    cloud.roles_made[ROLE] = cloud.clock.now
+
+
+@pytest.mark.parametrize("happens", [be_busy, be_busy_in_a_moment, have_a_young_role])
+def test_what_could_not_be_asked_does_not_count_as_an_attempt(cloud: Cloud, step: Step, happens: Any) -> None:
+    member(cloud, "failed")
+    happens(cloud)
+    answer = step("EnsureMembership", **arguments(cloud))
+    assert not answer["ready"]
+    assert answer["outputs"]["reattempted"] is False
+    assert not calls(cloud, "rds:ModifyDBCluster")
+    rds.backend(cloud).databases["orders-1"].status = "available"
+    cloud.run(until=cloud.clock.now + 60)
+    answer = step("EnsureMembership", **arguments(cloud, progress=answer["outputs"]))
+    assert answer["outputs"]["reattempted"] is True
+    assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
+
+
+def test_a_busy_cluster_is_waited_for_before_a_person_is_asked(cloud: Cloud, step: Step) -> None:
+    be_busy(cloud)
+    answer = step("EnsureMembership", **arguments(cloud, **APPROVAL))
+    assert answer["reason"] == "Instance orders-1 is maintenance"
+    assert "approval" not in answer["outputs"]

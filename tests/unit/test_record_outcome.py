@@ -153,3 +153,168 @@ def test_a_cluster_is_found_in_whatever_case_it_was_asked_for(cloud: Cloud, step
 def test_a_very_long_cause_is_no_trouble(step: Step) -> None:
     outputs = step("RecordOutcome", **arguments(failure=failure("AwsRefused", "x" * 30_000)))["outputs"]
     assert outputs["outcome"] == "failed"
+
+
+# --- who left, who had nothing to do, and whose lease it is -----------------------------------------------------------
+
+LEFT = {
+    "share": {},
+    "left": {"left": "d-1234567890"},
+    "revoked": {"revoked": ["alice@CORP.EXAMPLE.COM", "bob@CORP.EXAMPLE.COM"]},
+}
+UNCHANGED = {"outcome": "unchanged", "message": "The tag kerberos has been taken off, which changes nothing."}
+SUPERSEDED = {"outcome": "superseded", "message": "Nothing to do: another is at work."}
+DISABLE = {"action": "disable", "desired": "0123456789abcdef", "cluster": {"id": "orders"}}
+
+
+def lease(cloud: Cloud, holder: str = EXECUTION) -> None:
+    item = {"arn": {"S": f"lease:{cloud.cluster_arn('orders')}"}, "holder": {"S": holder}}
+    cloud.client("dynamodb").put_item(TableName=cloud.outputs["Registry"], Item=item)
+
+
+def holder(cloud: Cloud) -> str:
+    key = {"arn": {"S": f"lease:{cloud.cluster_arn('orders')}"}}
+    found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)
+    return str(found.get("Item", {}).get("holder", {}).get("S", ""))
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [("d-1234567890", "the cluster has left the domain of d-1234567890"), ("", "the cluster was in no domain")],
+)
+def test_who_has_left_is_disabled(cloud: Cloud, step: Step, left: str, said: str) -> None:
+    asked = arguments(plan=DISABLE, steps={**LEFT, "left": {"left": left}})
+    outputs = step("RecordOutcome", **asked)["outputs"]
+    assert outputs["outcome"] == "disabled"
+    assert outputs["message"] == f"Kerberos is disabled: {said}. 2 database roles have lost rds_ad"
+    item = registry_item(cloud, "orders")
+    assert (item["outcome"], item["desired"], item["domain"]) == ("disabled", "0123456789abcdef", "")
+    assert tags(cloud)["kerberos-status"] == "disabled"
+    assert sent(cloud)[0]["Subject"] == "Kerberos disabled: orders"
+    assert '"Disabled":[1.0]' in cloud.functions.logs()
+
+
+def test_that_a_tag_was_taken_off_is_told(cloud: Cloud, step: Step) -> None:
+    assert step("RecordOutcome", **arguments(plan={}, end=UNCHANGED, steps={"share": {}}))["ready"]
+    assert registry_item(cloud, "orders")["outcome"] == "unchanged"
+    assert tags(cloud)["kerberos-status"] == "unchanged"
+    assert UNCHANGED["message"] in sent(cloud)[0]["Message"]
+
+
+def test_the_registry_holds_what_the_sweep_compares(cloud: Cloud, step: Step) -> None:
+    plan = {**arguments()["plan"], "desired": "0123456789abcdef"}
+    request = {"cluster": cloud.cluster_arn("orders"), "swept": "fedcba9876543210"}
+    step("RecordOutcome", **arguments(plan=plan, request=request))
+    item = registry_item(cloud, "orders")
+    assert (item["desired"], item["domain"], item["swept"], item["recorded_at"], item["step"]) == (
+        "0123456789abcdef",
+        "d-1234567890",
+        "fedcba9876543210",
+        "2026-01-05T09:00:00Z",
+        "",
+    )
+    failed = {**failure("NetworkBlocked", "x"), "Step": "EnsureNetwork"}
+    step("RecordOutcome", **arguments(plan=plan, request=request, failure=failed))
+    item = registry_item(cloud, "orders")
+    assert (item["outcome"], item["step"], item["swept"]) == ("failed", "EnsureNetwork", "fedcba9876543210")
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "enabled": {},
+    "disabled": {"plan": DISABLE, "steps": LEFT},
+    "failed": {"failure": failure("NetworkBlocked", "x")},
+    "unchanged": {"end": UNCHANGED},
+    "superseded": {"end": SUPERSEDED},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_however_it_ends_the_lease_is_given_back(cloud: Cloud, step: Step, end: str) -> None:
+    lease(cloud)
+    assert step("RecordOutcome", **arguments(**ENDS[end]))["ready"]
+    assert holder(cloud) == ""
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_another_execution_has_taken_over_is_its_to_record(cloud: Cloud, step: Step, end: str) -> None:
+    lease(cloud, f"{EXECUTION}-2")
+    outputs = step("RecordOutcome", **arguments(**ENDS[end]))["outputs"]
+    assert outputs["outcome"] == end  # the execution itself says how it has ended
+    assert holder(cloud) == f"{EXECUTION}-2"
+    assert registry_item(cloud, "orders") == {}
+    assert tags(cloud) == {}
+    assert sent(cloud) == []
+
+
+def test_who_had_nothing_to_do_leaves_the_registry_to_who_had(cloud: Cloud, step: Step) -> None:
+    lease(cloud, f"{EXECUTION}-2")
+    step("RecordOutcome", **arguments(execution=f"{EXECUTION}-2"))
+    before = registry_item(cloud, "orders")
+    step("RecordOutcome", **arguments(end=SUPERSEDED))
+    assert registry_item(cloud, "orders") == before
+    assert tags(cloud)["kerberos-status"] == "enabled"
+    assert len(sent(cloud)) == 1
+
+
+@pytest.mark.parametrize(("error", "status"), [("InternalServerError", 500), ("AccessDeniedException", 400)])
+def test_what_cannot_be_given_back_is_no_failure(cloud: Cloud, step: Step, error: str, status: int) -> None:
+    """All is written already; when this execution has ended, whoever wants the lease takes it."""
+    lease(cloud)
+    cloud.faults = Faults([Fault(call="dynamodb:DeleteItem", error=error, status=status)])
+    assert step("RecordOutcome", **arguments())["ready"]
+    assert holder(cloud) == EXECUTION
+    assert registry_item(cloud, "orders")["outcome"] == "enabled"
+    assert len(sent(cloud)) == 1
+    assert "Could not give the lease back" in cloud.functions.logs()
+
+
+@pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource"])
+def test_until_all_is_written_the_lease_is_kept(cloud: Cloud, step: Step, call: str) -> None:
+    """It is tried again, and nobody else's outcome may come between."""
+    lease(cloud)
+    cloud.faults = Faults([Fault(call=call, error="InternalFailure", status=500)])
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        step("RecordOutcome", **arguments())
+    assert holder(cloud) == EXECUTION
+
+
+def test_when_nobody_can_say_whose_the_lease_is_nothing_is_written(cloud: Cloud, step: Step) -> None:
+    lease(cloud)
+    cloud.faults = Faults([Fault(call="dynamodb:GetItem", error="InternalServerError", status=500)])
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        step("RecordOutcome", **arguments())
+    assert registry_item(cloud, "orders") == {}
+    assert sent(cloud) == []
+
+
+@pytest.mark.parametrize(
+    ("failed", "message", "remedy"),
+    [
+        (
+            {"Error": "ApprovalRefused", "Cause": "Not before the release."},
+            "Not before the release.",
+            "it asks again",
+        ),
+        (
+            {"Error": "ApprovalExpired", "Cause": "Nobody has approved or refused within 7 days."},
+            "Nobody has approved or refused within 7 days.",
+            "Or set the tag kerberos-apply",
+        ),
+        ({"Error": "ApprovalRefused", "Cause": ""}, "ApprovalRefused", "it asks again"),
+    ],
+)
+def test_what_a_person_has_answered_is_recorded(
+    cloud: Cloud, step: Step, failed: dict[str, str], message: str, remedy: str
+) -> None:
+    step("RecordOutcome", **arguments(failure={**failed, "Step": "RequestApproval"}))
+    item = registry_item(cloud, "orders")
+    assert (item["error"], item["message"]) == (failed["Error"], message)
+    assert remedy in item["remedy"]
+
+
+def test_a_person_s_words_are_no_trouble_for_a_tag_and_a_subject(cloud: Cloud, step: Step) -> None:
+    """Whoever answers names the error as well: `--error` is free text."""
+    said = {"Error": "Später; bitte\n" + "x" * 200, "Cause": "Nein, «nicht» jetzt!"}
+    assert step("RecordOutcome", **arguments(failure=said))["ready"]
+    assert registry_item(cloud, "orders")["error"] == said["Error"]
+    assert sent(cloud)[0]["Subject"].startswith("Kerberos Sp?ter; bitte?xxx")
