@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.rds.models import DomainMembership
 
 from aurora_kerberos import clusters
-from local import rds
+from local import rds, scenario
 from local.cloud import Cloud
-from tests.unit.conftest import Step, StepFailed
+from local.scenario import Directory
+from tests.unit.conftest import ROLE, Step, StepFailed
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
 
@@ -177,3 +179,223 @@ def test_a_principal_of_an_unknown_realm_is_a_warning(cloud: Cloud, step: Step) 
     put(cloud, "/aurora-kerberos/settings", {"trusts": [{"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"]}]})
     (warning,) = plan(step, principals=listed)["warnings"]
     assert "mallory@SONPREM.EXAMPLE.COM" in warning
+
+
+# --- leaving, moving, and when to disturb -----------------------------------------------------------------------------
+
+
+def lambda_setting(cloud: Cloud, **variables: str) -> None:
+    """As if the stack had been deployed with other parameters."""
+    client, name = cloud.client("lambda"), cloud.functions.name("ValidateRequest")
+    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": {**before, **variables}})
+
+
+def member(cloud: Cloud, domain: str, status: str = "kerberos-enabled", role: str = ROLE) -> None:
+    for each in rds.members(rds.cluster_of(cloud, "orders")):
+        each.domain_memberships = [DomainMembership(domain, role)]
+        each.domain_memberships[0].status = status
+
+
+def other_directory(cloud: Cloud) -> str:
+    scenario.add_directory(cloud, Directory(dns_name="old.example.com"))
+    return str(cloud.directories.find("old.example.com").directory_id)
+
+
+def swept(step: Step, **more: Any) -> dict[str, Any]:
+    """The outputs for what the sweep starts."""
+    cluster = "arn:aws:rds:eu-central-1:123456789012:cluster:orders"
+    outputs: dict[str, Any] = step("ValidateRequest", request={"cluster": cluster, "swept": "0123", **more})["outputs"]
+    return outputs
+
+
+def test_the_plan_to_leave_holds_what_leaving_needs_and_no_more(cloud: Cloud, step: Step) -> None:
+    found = plan(step, action="disable")
+    assert (found["action"], found["apply"], found["principals"]) == ("disable", "now", [])
+    assert found["cluster"] == plan(step)["cluster"]
+    assert found["client_parameters"] == "/aurora-kerberos/clients/orders"
+    assert found["network"] == plan(step)["network"]
+    assert found["warnings"] == []
+    assert found.keys() == {
+        *("action", "desired", "apply", "cluster", "principals", "network", "client_parameters", "warnings")
+    }
+    assert not [call for call in cloud.calls if call.changes]
+
+
+def test_who_leaves_needs_neither_directory_nor_role_nor_principals(cloud: Cloud, step: Step) -> None:
+    cloud.directories.find("corp.example.com").stage = "Deleted"
+    nobody = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [nobody]})
+    cloud.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=trust)
+    with pytest.raises(StepFailed, match="ServiceRoleInvalid"):
+        plan(step)
+    put(cloud, "/aurora-kerberos/principals/orders", {"no": "list"})
+    assert plan(step, action="disable")["action"] == "disable"
+
+
+def test_a_stuck_cluster_cannot_leave_either(cloud: Cloud, step: Step) -> None:
+    rds.cluster_of(cloud, "orders").status = "stopped"
+    with pytest.raises(StepFailed, match="ClusterUnusable: Cluster orders is stopped"):
+        plan(step, action="disable")
+
+
+def test_nobody_makes_a_cluster_to_disable_it(step: Step) -> None:
+    new = {"parameters": {}, "instances": [{"DBInstanceClass": "db.r6g.large"}]}
+    with pytest.raises(StepFailed, match=r"InvalidRequest: .*a cluster cannot create and disable"):
+        plan(step, cluster="sales", action="disable", create=new)
+
+
+@pytest.mark.parametrize("status", ["kerberos-enabled", "pending-maintenance-enable-kerberos", "failed"])
+def test_another_domain_is_refused_before_anything_is_done(cloud: Cloud, step: Step, status: str) -> None:
+    old = other_directory(cloud)
+    member(cloud, old, status)
+    said = (
+        rf"(?s)AnotherDirectory: Cluster orders is in the domain of {old} \(old\.example\.com\), and corp\.example\.com"
+    )
+    with pytest.raises(StepFailed, match=said + r' is asked for\..*"move": true'):
+        plan(step)
+
+
+def test_who_may_move_says_the_input_or_the_setting(cloud: Cloud, step: Step) -> None:
+    member(cloud, other_directory(cloud))
+    assert plan(step, move=True)["move"] is True
+    lambda_setting(cloud, MOVE="true")
+    assert plan(step)["move"] is True
+
+
+@pytest.mark.parametrize("domain", ["d-9999999999", "corp"])
+def test_whose_directory_is_gone_or_the_wanted_one_need_not_say_so(cloud: Cloud, step: Step, domain: str) -> None:
+    member(cloud, cloud.directories.find("corp.example.com").directory_id if domain == "corp" else domain)
+    assert plan(step)["move"] is False  # step 6 knows whether it is the very one
+
+
+def test_who_is_leaving_already_is_in_no_domain(cloud: Cloud, step: Step) -> None:
+    member(cloud, other_directory(cloud), "disabling-kerberos")
+    assert plan(step)["action"] == "enable"
+
+
+def test_who_leaves_may_be_in_any_domain(cloud: Cloud, step: Step) -> None:
+    member(cloud, other_directory(cloud))
+    assert plan(step, action="disable")["action"] == "disable"
+
+
+@pytest.mark.parametrize("action", ["enable", "disable"])
+def test_when_to_disturb_comes_from_input_tag_and_setting_in_this_order(cloud: Cloud, step: Step, action: str) -> None:
+    assert plan(step, action=action)["apply"] == "now"
+    lambda_setting(cloud, APPLY="approval")
+    assert plan(step, action=action)["apply"] == "approval"
+    tag(cloud, kerberos_apply="maintenance-window")
+    assert plan(step, action=action)["apply"] == "maintenance-window"
+    assert plan(step, action=action, apply="now")["apply"] == "now"
+
+
+def test_settings_win_over_the_stack_s_parameters(cloud: Cloud, step: Step) -> None:
+    put(cloud, "/aurora-kerberos/settings", {"apply": "approval", "move": True})
+    found = plan(step)
+    assert (found["apply"], found["move"]) == ("approval", True)
+
+
+@pytest.mark.parametrize("value", ["tomorrow", "Now", ""])
+@pytest.mark.parametrize("action", ["enable", "disable"])
+def test_an_unknown_time_to_disturb_is_refused_unless_the_input_has_one(
+    cloud: Cloud, step: Step, value: str, action: str
+) -> None:
+    tag(cloud, kerberos_apply=value)
+    with pytest.raises(StepFailed, match="InvalidRequest: The tag kerberos-apply is not valid"):
+        plan(step, action=action)
+    assert plan(step, action=action, apply="now")["apply"] == "now"
+
+
+@pytest.mark.parametrize("value", ["tomorrow", "", None, 7])
+def test_an_input_with_an_unknown_time_to_disturb_is_refused(step: Step, value: Any) -> None:
+    if value is None:
+        assert plan(step, apply=value)["apply"] == "now"  # null is nothing said
+        return
+    with pytest.raises(StepFailed, match="InvalidRequest: The input is not valid: apply"):
+        plan(step, apply=value)
+
+
+def test_a_tag_that_says_the_opposite_is_a_warning(cloud: Cloud, step: Step) -> None:
+    tag(cloud, kerberos="disabled")
+    listed = {"principals": ["alice"]}
+    assert plan(step, **listed)["warnings"] == ["The tag kerberos is disabled: the next sweep will undo this."]
+    assert plan(step, action="disable")["warnings"] == []
+    tag(cloud, kerberos="enabled")
+    assert plan(step, action="disable")["warnings"] == ["The tag kerberos is enabled: the next sweep will undo this."]
+    assert plan(step, **listed)["warnings"] == []
+    tag(cloud, kerberos="soon")
+    assert plan(step, **listed)["warnings"] == []
+
+
+@pytest.mark.parametrize(("value", "action"), [("enabled", "enable"), ("disabled", "disable")])
+def test_what_is_swept_follows_the_tag(cloud: Cloud, step: Step, value: str, action: str) -> None:
+    tag(cloud, kerberos=value)
+    assert swept(step)["plan"]["action"] == action
+    event = {**EVENT, "detail": {**EVENT["detail"], "tags": {"kerberos": value}}}
+    assert step("ValidateRequest", request=event)["outputs"]["plan"]["action"] == action
+
+
+def test_what_was_swept_and_has_no_tag_any_more_or_is_gone_is_superseded(cloud: Cloud, step: Step) -> None:
+    end = swept(step)["end"]
+    assert (end["outcome"], end["message"]) == ("superseded", "Nothing to do: the tag kerberos is now 'gone'.")
+    gone = "arn:aws:rds:eu-central-1:123456789012:cluster:gone"
+    end = swept(step, cluster=gone)["end"]
+    assert (end["outcome"], end["message"]) == ("superseded", "Nothing to do: the cluster no longer exists.")
+    assert not [call for call in cloud.calls if call.changes]
+
+
+def test_a_tag_that_says_neither_is_refused(cloud: Cloud, step: Step) -> None:
+    tag(cloud, kerberos="soon")
+    event = {**EVENT, "detail": {**EVENT["detail"], "tags": {"kerberos": "soon"}}}
+    with pytest.raises(StepFailed, match=r"(?s)InvalidRequest: .*the value 'soon'.*Set it to enabled or disabled"):
+        step("ValidateRequest", request=event)
+    with pytest.raises(StepFailed, match="InvalidRequest: The tag kerberos has the value 'soon'"):
+        swept(step)
+
+
+def test_taking_the_tag_off_changes_nothing_and_says_so(cloud: Cloud, step: Step) -> None:
+    event = {**EVENT, "detail": {**EVENT["detail"], "tags": {"team": "sales"}}}
+    end = step("ValidateRequest", request=event)["outputs"]["end"]
+    assert end["outcome"] == "unchanged"
+    assert "The cluster is in no domain" in end["message"]
+    member(cloud, "d-9999999999")
+    end = step("ValidateRequest", request=event)["outputs"]["end"]
+    assert "stays in the domain of d-9999999999" in end["message"]
+    assert "set the tag to disabled" in end["message"]
+    assert not [call for call in cloud.calls if call.changes]
+
+
+# --- which instances restart, and what a digest is of -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("membership", "due", "restart"),
+    [
+        (("kerberos-enabled", ROLE), False, False),
+        (("kerberos-enabled", ROLE), True, True),
+        (("kerberos-enabled", "an-older-one"), False, True),
+        (("failed", ROLE), False, True),
+        ((), False, True),
+    ],
+)
+def test_the_plan_tells_which_instances_restart(
+    cloud: Cloud, step: Step, membership: tuple[str, ...], due: bool, restart: bool
+) -> None:
+    if membership:
+        member(cloud, cloud.directories.find("corp.example.com").directory_id, *membership)
+    if due:
+        tag(cloud, kerberos_restart_due="after joining")
+    assert plan(step)["way"]["restarts"] == (["orders-2", "orders-1"] if restart else [])
+
+
+def test_the_digest_is_of_what_is_wanted_and_not_of_when_and_by_whom(cloud: Cloud, step: Step) -> None:
+    tag(cloud, kerberos="enabled")
+    before = plan(step)["desired"]
+    assert plan(step, apply="approval", move=True)["desired"] == before
+    assert swept(step)["plan"]["desired"] == before
+    tag(cloud, kerberos_status="enabled", kerberos_apply="approval", team="sales")
+    assert plan(step)["desired"] == before
+    assert plan(step, principals=["alice"])["desired"] != before
+    assert plan(step, action="disable")["desired"] != before
+    put(cloud, "/aurora-kerberos/principals/orders", ["alice"])
+    assert plan(step)["desired"] == plan(step, principals=["alice"])["desired"]
