@@ -531,7 +531,7 @@ def test_who_may_not_move_is_refused_be_it_an_instance(cloud: Cloud, step: Step,
 def test_who_may_move_is_asked_to_join_the_other_directory(cloud: Cloud, step: Step, status: str) -> None:
     member(cloud, status, OLD)
     answer = step("EnsureMembership", **arguments(cloud, move=True))
-    assert answer["reason"] == "Cluster orders has been asked to join"
+    assert answer["reason"] == "Cluster orders is joining the domain"
     assert answer["outputs"]["reattempted"] is False  # it is the first attempt with this directory
     (call,) = calls(cloud, "rds:ModifyDBCluster")
     assert (call["Domain"], call["ApplyImmediately"]) == (arguments(cloud)["directory"], True)
@@ -567,7 +567,7 @@ def with_role(cloud: Cloud, role: str) -> None:
 def test_another_role_is_corrected_once_and_then_waited_for(cloud: Cloud, step: Step) -> None:
     with_role(cloud, "an-older-one")
     answer = step("EnsureMembership", **arguments(cloud))
-    assert answer["reason"] == "Cluster orders has been asked again to join"
+    assert answer["reason"] == "Cluster orders is joining the domain again"
     assert answer["outputs"]["corrected"] is True
     (call,) = calls(cloud, "rds:ModifyDBCluster")
     assert call["DomainIAMRoleName"] == ROLE
