@@ -270,6 +270,7 @@ def finished(cloud: Cloud, step: Step, asked: dict[str, Any]) -> dict[str, Any]:
         if answer["ready"]:
             outputs: dict[str, Any] = answer["outputs"]
             return outputs
+        assert "approval" not in answer["outputs"]
         seen = {"progress": answer["outputs"], "polls": answer["polls"], "waiting_for": answer["reason"]}
         asked = {**asked, **seen}
         cloud.run(until=cloud.clock.now + answer["wait_seconds"])
@@ -726,10 +727,13 @@ def test_a_second_attempt_needs_approval_and_counts_when_it_is_made(cloud: Cloud
     assert step("EnsureMembership", **asked)["outputs"]["reattempted"] is True
 
 
-def test_a_cluster_that_is_made_disturbs_nobody(cloud: Cloud, step: Step) -> None:
-    answer = step("EnsureMembership", **making(cloud, apply="approval"))
-    assert "approval" not in answer["outputs"]
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_cluster_that_is_made_disturbs_nobody(cloud: Cloud, step: Step, failing: int) -> None:
+    """Nobody uses it yet, be it that it has to be asked to join once more, and restarted."""
+    cloud.failing_joins["sales"] = failing
+    finished(cloud, step, making(cloud, instances=1, apply="approval"))
     assert len(calls(cloud, MADE_BY)) == 1
+    assert len(calls(cloud, "rds:RebootDBInstance")) == failing
 
 
 # --- busy just when it is to be asked ---------------------------------------------------------------------------------

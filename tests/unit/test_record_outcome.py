@@ -240,6 +240,9 @@ def test_what_another_execution_has_taken_over_is_its_to_record(cloud: Cloud, st
     lease(cloud, f"{EXECUTION}-2")
     outputs = step("RecordOutcome", **arguments(**ENDS[end]))["outputs"]
     assert outputs["outcome"] == end  # the execution itself says how it has ended
+    # To have found another at work is an end to be counted; to have lost the lease is odd.
+    assert ('"Superseded":[1.0]' in cloud.functions.logs()) == (end == "superseded")
+    assert ("Another execution has taken over" in cloud.functions.logs()) == (end != "superseded")
     assert holder(cloud) == f"{EXECUTION}-2"
     assert registry_item(cloud, "orders") == {}
     assert tags(cloud) == {}

@@ -292,6 +292,17 @@ def test_two_sweeps_that_see_the_same_start_one_execution(cloud: Cloud, step: St
     assert len(executions(cloud)) == 1
 
 
+def test_what_is_lost_twice_in_a_day_is_corrected_twice(as_wanted: Cloud, step: Step) -> None:
+    """Both times all looks the same, but for the success between."""
+    lose_membership(as_wanted)
+    assert sweep(step) == did("started")
+    cloud, later = as_wanted, NOW + timedelta(hours=1)
+    cloud.stop(executions(cloud)[0]["name"])
+    record(cloud, outcome="enabled", desired=wanted(step), domain=directory(cloud), recorded_at=later.isoformat())
+    assert sweep(step, timedelta(hours=2)) == did("started")
+    assert len(executions(cloud)) == 2
+
+
 def test_what_was_stopped_before_it_began_is_started_the_next_day(cloud: Cloud, step: Step) -> None:
     """Its name is taken: Step Functions keeps it for 90 days."""
     tag(cloud, kerberos="enabled")
@@ -366,6 +377,10 @@ def allow_to_move(cloud: Cloud) -> None:
     set_parameter(cloud, MOVE="true")
 
 
+def let_people_approve(cloud: Cloud) -> None:
+    set_parameter(cloud, APPLY="approval")
+
+
 @pytest.mark.parametrize(
     "happens",
     [
@@ -375,6 +390,7 @@ def allow_to_move(cloud: Cloud) -> None:
         open_http_endpoint,
         tag_otherwise,
         allow_to_move,
+        let_people_approve,
         list_principals,
         write_settings,
         owe_restart,
