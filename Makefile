@@ -48,6 +48,7 @@ active-directory:                ## Samba, for the tests with a real Active Dire
 lock:                            ## Renew the pinned requirements (needs pip-tools)
 	for name in layers/common/requirements layers/postgres/requirements functions/validate_request/requirements \
 	    functions/sweep_clusters/requirements \
+	    functions/list_accounts/requirements \
 	    requirements/dev; do \
 	  pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $$name.in -o $$name.txt || exit 1; \

@@ -88,7 +88,7 @@ def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Set
         listed = desired.principals(name, settings, tags) if action == "enable" else []
         wanted = desired.wanted(action, listed, settings, tags)
     except KerberosError as error:
-        wanted = desired.digest(error.message)  # an execution says it, and records it
+        wanted = names.digest(error.message)  # an execution says it, and records it
     key = {"arn": {"S": cluster["DBClusterArn"]}}
     item = client("dynamodb").get_item(TableName=os.environ["REGISTRY_TABLE"], Key=key, ConsistentRead=True)
     last = {field: value["S"] for field, value in item.get("Item", {}).items()}
@@ -108,7 +108,7 @@ def swept(found: Seen, settings: Settings, now: datetime) -> str:
     if failed_alike(found, state, settings, now):
         return "waiting"
     # Two sweeps that see the same make the same name, and so one execution.
-    once = desired.digest(state, last.get("recorded_at", ""), holder, now.date().isoformat())
+    once = names.digest(state, last.get("recorded_at", ""), holder, now.date().isoformat())
     try:
         client("stepfunctions").start_execution(
             stateMachineArn=os.environ["STATE_MACHINE"],
@@ -146,7 +146,7 @@ def state_of(found: Seen, settings: Settings) -> str:
     members = [
         (each, "Status") if each is cluster else (each, "DBInstanceStatus") for each in [cluster, *found["instances"]]
     ]
-    return desired.digest(
+    return names.digest(
         found["desired"],
         settings.apply,
         settings.move,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import boto3
@@ -39,9 +39,9 @@ LATER = {
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError"}
 
 
-@cache
-def client(service: str, role: str = "", attempts: int = 2) -> Any:
-    """The client of an AWS service in the function's Region, made when first asked for.
+@lru_cache(maxsize=16)
+def client(service: str, role: str = "", attempts: int = 2, where: str = "") -> Any:
+    """The client of an AWS service, made when first asked for; of the roles of many accounts the last few are kept.
 
     Time-outs are short and retries few: the state machine has the patience, the function has not.
 
@@ -49,13 +49,14 @@ def client(service: str, role: str = "", attempts: int = 2) -> Any:
         service: as boto3 names it.
         role: ARN of a role to call it with, be it of another account; empty for the function's own.
         attempts: 1 for calls that make something anew each time: an answer that is lost must not make two.
+        where: a Region; empty for the function's own.
     """
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
     config = Config(connect_timeout=3, read_timeout=20, retries=retries)
-    return session(role).client(service, region_name=region(), config=config)  # type: ignore[call-overload]  # any service
+    return session(role).client(service, region_name=where or region(), config=config)  # type: ignore[call-overload]  # any service
 
 
-@cache
+@lru_cache(maxsize=16)
 def session(role: str) -> boto3.Session:
     """A session of the role; its credentials are renewed before they expire ("AssumeRole", AWS STS API reference)."""
     own = boto3.Session(region_name=region())

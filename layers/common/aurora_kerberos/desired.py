@@ -5,8 +5,6 @@ Read by `validate_request`, which makes a plan of it, and by `sweep_clusters`, w
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -89,17 +87,11 @@ def parameter(name: str) -> str | None:
         return None
 
 
-def digest(*parts: Any) -> str:
-    """A short name for JSON values that is another one as soon as one of them is."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def wanted(wants: str, listed: list[Listed], of_stack: Settings, tags: Mapping[str, str]) -> str:
     """The digest of all that a cluster's state shall come from; of one that is to leave, only that."""
     if wants == "disable":
-        return digest(wants)
+        return names.digest(wants)
     ours = {key: value for key, value in tags.items() if key in {names.MASTER_SECRET_TAG}}
-    return digest(
+    return names.digest(
         wants, [each.model_dump() for each in listed], of_stack.model_dump(mode="json", exclude={"apply", "move"}), ours
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +16,7 @@ MASTER_SECRET_TAG = "kerberos-master-secret"  # noqa: S105  the name of a tag
 STATUS_TAG = "kerberos-status"
 MESSAGE_TAG = "kerberos-message"
 APPLY_TAG = "kerberos-apply"
+ROLLOUT_TAG = "kerberos-rollout"
 RESTART_TAG = "kerberos-restart-due"
 
 TAG_EVENT = "Tag Change on Resource"
@@ -56,6 +59,12 @@ def cluster_arn(cluster: str, execution: str) -> str:
 def client_parameters(prefix: str) -> list[str]:
     """The names of the SSM parameters for clients: krb5.conf and the connection strings."""
     return [f"{prefix}/krb5.conf", f"{prefix}/connect"]
+
+
+def digest(*parts: Any) -> str:
+    """A short name for JSON values that is another one as soon as one of them is."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def place(arn: str) -> list[str]:

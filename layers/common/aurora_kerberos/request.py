@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from aurora_kerberos import names
 from aurora_kerberos.errors import InvalidRequest
 from aurora_kerberos.principals import LONGEST_NAME, written
 
@@ -271,6 +272,55 @@ class Settings(BaseModel):
         }
         given["subnet_ids"] = given.get("subnet_ids", "").split(",")
         return parse(cls, {**given, **extra}, "The settings")
+
+
+Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9]?[0-9])%$")]
+
+
+class Rollout(BaseModel):
+    """The input of a rollout: `{}` shows what would happen to all clusters of the organization, and does nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    accounts: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^\d{12}$")]],
+        Field(description="Accounts; with `organizational_units` left out as well, all of the organization."),
+    ] = []
+    organizational_units: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^(ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})$")]],
+        Field(description="Organizational units (or the root), by id, with all that is below them."),
+    ] = []
+    regions: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]],
+        Field(description="Regions; the rollout's own when not said."),
+    ] = []
+    tags: Annotated[dict[str, str], Field(description="Only clusters that have all these tags.")] = {}
+    waves: Annotated[
+        list[Annotated[int, Field(ge=1)] | Share],
+        Field(
+            min_length=1,
+            max_length=20,
+            description="After each wave, so many clusters, or that share of them, are done.",
+        ),
+    ] = [1, "5%", "25%", "100%"]
+    at_once: Annotated[int, Field(ge=1, le=1000, description="How many clusters are at work at the same time.")] = 10
+    max_failures: Annotated[
+        int, Field(ge=0, description="More clusters than that failed because of the workflow: no further wave begins.")
+    ] = 3
+    dry_run: Annotated[bool, Field(description="Only show what would be done.")] = True
+
+    @model_validator(mode="after")
+    def _growing(self) -> Rollout:
+        for kind in (int, str):
+            sizes = [int(str(wave).rstrip("%")) for wave in self.waves if isinstance(wave, kind)]
+            if sizes != sorted(set(sizes)):
+                raise ValueError("each wave must reach further than the one before it")
+        return self
+
+    @property
+    def id(self) -> str:
+        """The same for the same clusters to be reached in the same way; a dry run and the real one have the same."""
+        return names.digest(self.model_dump(exclude={"dry_run", "at_once", "max_failures"}))
 
 
 def parse(model: type[T], value: object, what: str) -> T:

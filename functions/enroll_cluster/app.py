@@ -1,0 +1,125 @@
+"""A rollout's step for one cluster: it is tagged, and its own account's workflow does the rest.
+
+The tag `kerberos` says what shall be; `kerberos-rollout` says who asks, so that an earlier outcome is none of now. What
+has come of it the member's workflow writes on the cluster. It is recorded here, whatever becomes of the execution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos import aws, clusters, names, rollout
+from aurora_kerberos.aws import client, code
+from aurora_kerberos.errors import AwsUnavailable, ClusterNotFound, ClusterUnfit, KerberosError, StepTimedOut
+from aurora_kerberos.rollout import ENABLED, ENROLLING, Outcome
+from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
+
+PATIENT = 5  # attempts: many clusters are asked at the same time
+DEADLINE = 16 * DAY  # in its maintenance window, or for approval, a cluster may take days
+TAKES_AT_LEAST = 5 * MINUTE
+
+
+class Arguments(TypedDict):
+    """`cluster`: an item of a wave; `rollout`: its id; `parent`: the ARN of its execution; `now`: ISO 8601.
+
+    `progress`: {} at first.
+    """
+
+    cluster: Mapping[str, Any]
+    rollout: str
+    parent: str
+    now: str
+    progress: Mapping[str, Any]
+
+
+@step
+def handler(arguments: Arguments) -> Ready | Waiting:
+    """Ready when what has become of the cluster is recorded; that it failed is recorded, and stops nobody else."""
+    began = arguments["progress"].get("began_at", arguments["now"])
+    try:
+        outcome = looked_at(arguments, began)
+    except (KerberosError, *aws.ERRORS) as raised:
+        error = raised if isinstance(raised, KerberosError) else aws.translate(raised)
+        if isinstance(error, AwsUnavailable):
+            raise error from raised
+        name = type(error).__name__
+        outcome = outcome_of(arguments, began, rollout.kind_of(name), name, error.message, error.remedy)
+    rollout.record(outcome)
+    if outcome["outcome"] != ENROLLING:
+        return Ready({"outcome": outcome["outcome"]})
+    unheard = StepTimedOut("The cluster's account has not said what has become of it.", "See its state machine there.")
+    reason = f"The workflow of {outcome['account']} is at work on {arguments['cluster']['id']}"
+    progress = {"began_at": began}
+    return Waiting(reason, TAKES_AT_LEAST, DEADLINE, otherwise=unheard, outputs=progress)
+
+
+def looked_at(arguments: Arguments, began: str) -> Outcome:
+    """Tag the cluster, if that is not done; else what has come of it.
+
+    Raises:
+        ClusterNotFound: it is gone.
+        ClusterUnfit: somebody has switched Kerberos off for it.
+    """
+    wanted, asking = arguments["cluster"], rollout.name_of(arguments["parent"])
+    cluster = described(wanted)
+    tags, joined = names.tags(cluster), clusters.membership(cluster)
+    status, message = tags.get(names.STATUS_TAG, ""), tags.get(names.MESSAGE_TAG, "")
+    if tags.get(names.TAG) == names.DISABLED:
+        raise ClusterUnfit(f"The tag {names.TAG} is {names.DISABLED}.", "Take it off, if it is to be enrolled.")
+    if tags.get(names.ROLLOUT_TAG) != asking or tags.get(names.TAG) != names.ENABLED:
+        ask(wanted, asking)
+        return outcome_of(arguments, began, ENROLLING)
+    if not status:
+        return outcome_of(arguments, began, ENROLLING)
+    if status == names.ENABLED and joined and joined["Status"] in clusters.ENABLED:
+        return outcome_of(arguments, began, ENABLED, message=message)
+    remedy = "The cluster's tag and its account's registry have what to do in full."
+    return outcome_of(arguments, began, rollout.kind_of(status), status, message, remedy)
+
+
+def described(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The cluster as its account describes it (`rds:DescribeDBClusters`).
+
+    Raises:
+        ClusterNotFound: it is gone.
+    """
+    role, region = rollout.member(wanted)
+    try:
+        found = client("rds", role, PATIENT, region).describe_db_clusters(DBClusterIdentifier=wanted["id"])
+    except ClientError as error:
+        if code(error) != "DBClusterNotFoundFault":
+            raise
+        raise ClusterNotFound(f"There is no cluster {wanted['id']} any more.", "Nothing is left to do.") from error
+    return dict(found["DBClusters"][0])
+
+
+def ask(wanted: Mapping[str, Any], asking: str) -> None:
+    """Take the marks of an earlier outcome off, then put the tags on (`rds:AddTagsToResource`)."""
+    role, region = rollout.member(wanted)
+    rds, arn = client("rds", role, PATIENT, region), wanted["arn"]
+    rds.remove_tags_from_resource(ResourceName=arn, TagKeys=[names.STATUS_TAG, names.MESSAGE_TAG])
+    tags = {names.TAG: names.ENABLED, names.ROLLOUT_TAG: asking}
+    rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def outcome_of(  # noqa: PLR0913, PLR0917  the fields of an outcome
+    arguments: Arguments, began: str, outcome: Any, error: str = "", message: str = "", remedy: str = ""
+) -> Outcome:
+    """The item of the rollout's table."""
+    cluster = arguments["cluster"]
+    return Outcome(
+        rollout=arguments["rollout"],
+        cluster=cluster["arn"],
+        account=cluster["account"],
+        region=cluster["region"],
+        wave=str(cluster["wave"]),
+        outcome=outcome,
+        error=error,
+        message=message,
+        remedy=remedy,
+        began_at=began,
+        recorded_at=arguments["now"],
+    )

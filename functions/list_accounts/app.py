@@ -1,0 +1,91 @@
+"""A rollout's first step: the accounts and Regions that are asked for, of the organization, without suspended ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos import rollout
+from aurora_kerberos.aws import client, code, region
+from aurora_kerberos.errors import InvalidRequest
+from aurora_kerberos.request import Rollout, parse
+from aurora_kerberos.step import Ready, step
+
+
+class Arguments(TypedDict):
+    """`request`: the execution's input as it came; `execution`: its ARN."""
+
+    request: Any
+    execution: str
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready with what is asked for, completed by the defaults, and the list of targets in the rollout's bucket."""
+    request = parse(Rollout, arguments["request"], "The input")
+    found = list(dict.fromkeys(accounts(request)))
+    if not found:
+        raise InvalidRequest(
+            "None of the accounts asked for is an active one of the organization.",
+            "Check accounts and organizational_units; suspended accounts are left out.",
+        )
+    targets = [{"account": account, "region": each} for account in found for each in request.regions or [region()]]
+    return Ready(
+        {
+            "rollout": request.id,
+            "request": request.model_dump(),
+            "targets": rollout.write(arguments["execution"], "targets.json", targets),
+            "accounts": len(found),
+        }
+    )
+
+
+def accounts(request: Rollout) -> Iterator[str]:
+    """The ids of the active accounts that are asked for (`organizations:ListAccounts...`)."""
+    if request.organizational_units or not request.accounts:
+        if request.organizational_units:
+            for unit in request.organizational_units:
+                yield from below(unit)
+        else:
+            yield from active(client("organizations").get_paginator("list_accounts").paginate())
+    if request.accounts:
+        yield from active_of(request.accounts)
+
+
+def below(unit: str) -> Iterator[str]:
+    """The accounts of an organizational unit and of those below it."""
+    organizations = client("organizations")
+    try:
+        yield from active(organizations.get_paginator("list_accounts_for_parent").paginate(ParentId=unit))
+    except ClientError as error:
+        if code(error) != "ParentNotFoundException":
+            raise
+        raise InvalidRequest(f"There is no organizational unit {unit}.", "Check organizational_units.") from error
+    for page in organizations.get_paginator("list_organizational_units_for_parent").paginate(ParentId=unit):
+        for child in page["OrganizationalUnits"]:
+            yield from below(child["Id"])
+
+
+def active_of(wanted: list[str]) -> Iterator[str]:
+    """Those of the accounts that are active in the organization; all, where there is none."""
+    try:
+        known = set(active(client("organizations").get_paginator("list_accounts").paginate()))
+    except ClientError as error:
+        if code(error) != "AWSOrganizationsNotInUseException":
+            raise
+        known = set(wanted)
+    if unknown := [account for account in wanted if account not in known]:
+        raise InvalidRequest(
+            f"Not active accounts of the organization: {', '.join(unknown)}.", "Take them out of accounts."
+        )
+    yield from wanted
+
+
+def active(pages: Any) -> Iterator[str]:
+    """The ids of the accounts that are not suspended; AWS replaces `Status` by `State`."""
+    for page in pages:
+        for account in page["Accounts"]:
+            if account.get("State", account.get("Status")) == "ACTIVE":
+                yield account["Id"]

@@ -1,0 +1,92 @@
+"""A rollout's plan: which clusters are enrolled, and in which wave.
+
+The order is by a digest of the ARN: each wave is a sample of all accounts, and a second start finds the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
+
+from aurora_kerberos import names, rollout
+from aurora_kerberos.rollout import ALREADY, ENABLED, LEFT_OUT, TODO, Discovered, Plan, Planned, Wave
+from aurora_kerberos.step import Ready, step
+
+NOT_LOOKED_AT = "It could not be looked at: see the failed child executions of the map run."
+
+
+class Arguments(TypedDict):
+    """`rollout` (its id) and `request` of `list_accounts`; the ARN of the `execution`; `now`: ISO 8601."""
+
+    rollout: str
+    request: Mapping[str, Any]
+    execution: str
+    now: str
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready with the waves, whose clusters stand in the rollout's bucket, each wave in a file of its own."""
+    request, execution = arguments["request"], arguments["execution"]
+    found = list(discovered(execution))
+    before = rollout.outcomes(arguments["rollout"])
+    planned = [Planned(**cluster, wave=0) for each in found for cluster in each["clusters"]]
+    for cluster in planned:
+        if cluster["state"] == TODO and not request["tags"].items() <= cluster["tags"].items():
+            cluster["state"], cluster["why"] = LEFT_OUT, "It does not have the tags asked for."
+    # Of an earlier start. What has failed, was refused or has been lost since is tried again.
+    done = {
+        cluster["arn"]
+        for cluster in planned
+        if cluster["state"] == ALREADY and cluster["arn"] in before and before[cluster["arn"]]["outcome"] == ENABLED
+    }
+    waves = in_waves(planned, done, request["waves"])
+    for wave in waves:
+        items = [
+            {key: cluster[key] for key in ("arn", "id", "account", "region", "wave")}
+            for cluster in planned
+            if cluster["wave"] == wave["number"]
+        ]
+        rollout.write(execution, f"waves/{wave['number']}.json", items)
+    plan = Plan(
+        rollout=arguments["rollout"],
+        execution=execution,
+        began_at=arguments["now"],
+        request=dict(request),
+        waves=waves,
+        clusters=planned,
+        refused=[each for each in found if each["refused"]],
+    )
+    rollout.write(execution, "plan.json", plan)
+    return Ready({"waves": waves, "first": waves[0]["number"] if waves else 0})
+
+
+def in_waves(planned: list[Planned], done: set[str], sizes: list[int | str]) -> list[Wave]:
+    """Give each cluster that is to be enrolled its wave; the waves that are not empty."""
+    mine = [each for each in planned if each["state"] == TODO or each["arn"] in done]
+    mine.sort(key=lambda each: names.digest(each["arn"]))
+    waves, begin = [], 0
+    for number, size in enumerate(sizes, 1):
+        end = max(begin, reach(size, len(mine)))
+        wave = [each for each in mine[begin:end] if each["arn"] not in done]
+        for cluster in wave:
+            cluster["wave"] = number
+        waves += [Wave(number=number, size=len(wave))] if wave else []
+        begin = end
+    for cluster in mine[begin:]:
+        if cluster["state"] == TODO:
+            cluster["state"], cluster["why"] = LEFT_OUT, "The waves do not reach it."
+    return waves
+
+
+def reach(size: int | str, total: int) -> int:
+    """How many clusters are done after a wave: a number, or a share that is rounded up."""
+    return min(total, size) if isinstance(size, int) else -(-total * int(size.rstrip("%")) // 100)
+
+
+def discovered(execution: str) -> Iterator[Discovered]:
+    """What was found in each account and Region, in the order in which they were asked for (`s3:GetObject`)."""
+    for target in rollout.read(execution, "targets.json"):
+        account, region = target["account"], target["region"]
+        found = rollout.read(execution, f"discovered/{account}.{region}.json")
+        yield found or Discovered(account=account, region=region, refused=NOT_LOOKED_AT, clusters=[])

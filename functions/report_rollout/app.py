@@ -1,0 +1,85 @@
+"""A rollout's end: the report as JSON, CSV and a page stands in the bucket, and the notification says where.
+
+It is written whatever the end is: after a dry run, when all waves are through, when the gate has stopped it, and when a
+step of the rollout itself has failed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from aurora_kerberos import rollout, rollout_page
+from aurora_kerberos.aws import client
+from aurora_kerberos.rollout import Report
+from aurora_kerberos.step import Ready, step
+
+COLUMNS = (
+    "account",
+    "region",
+    "id",
+    "wave",
+    "state",
+    "why",
+    "outcome",
+    "error",
+    "message",
+    "remedy",
+    "began_at",
+    "recorded_at",
+)
+
+
+class Arguments(TypedDict):
+    """The ARN of the `execution`; `now`: ISO 8601; `stopped`: why, or empty; `failure`: error and cause, or {}."""
+
+    execution: str
+    now: str
+    stopped: str
+    failure: Mapping[str, str]
+
+
+@step
+def handler(arguments: Arguments) -> Ready:
+    """Ready with a sentence and where the report is (`s3:PutObject`, `sns:Publish`)."""
+    execution, failure = arguments["execution"], arguments["failure"]
+    stopped = arguments["stopped"] or rollout.said(failure)
+    report = rollout.report(execution, arguments["now"], stopped)
+    rollout.write(execution, "report.json", report)
+    rollout.write_text(execution, "report.csv", table(report), "text/csv")
+    page = rollout.write_text(execution, "report.html", rollout_page.html(report), "text/html")
+    region, bucket = execution.split(":")[3], os.environ["ROLLOUT_BUCKET"]
+    link = f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={page}"
+    sentence = said(report)
+    client("sns").publish(
+        TopicArn=os.environ["NOTIFICATION_TOPIC"],
+        Subject=f"Kerberos rollout {'stopped' if stopped else 'planned' if report['dry_run'] else 'done'}",
+        Message="\n\n".join(filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {execution}"])),
+    )
+    return Ready({"message": sentence, "stopped": stopped, "report": link, "counts": report["counts"]})
+
+
+def said(report: Report) -> str:
+    """What has come of the rollout, in one sentence."""
+    counts = Counter(report["counts"])
+    parts = [f"{number} {what}" for what, number in sorted(counts.items()) if number]
+    refused = f"; {len(report['refused'])} accounts or Regions could not be looked at" if report["refused"] else ""
+    return f"{len(report['clusters'])} clusters: {', '.join(parts) or 'none'}{refused}."
+
+
+def table(report: Report) -> str:
+    """The clusters as CSV, one row each."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    rows.writeheader()
+    rows.writerows({name: plain(row.get(name, "")) for name in COLUMNS} for row in report["clusters"])
+    return text.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
