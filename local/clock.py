@@ -24,6 +24,7 @@ class Due:
     order: int
     action: Callable[[], None] = field(compare=False)
     background: bool = field(compare=False)
+    cancelled: bool = field(default=False, compare=False)
 
 
 class Clock:
@@ -64,9 +65,7 @@ class Clock:
     def cancel(self, due: Due) -> None:
         """Let it not happen after all; nothing when it has happened."""
         with self._changed:
-            if due in self._due:
-                self._due.remove(due)
-                heapq.heapify(self._due)
+            due.cancelled = True  # and stays among the others until its time: to look for it takes longer
 
     def join(self) -> None:
         """One more execution is running."""
@@ -116,6 +115,8 @@ class Clock:
             due.action()
 
     def _is_over(self, until: float | None) -> bool:
+        while self._due and self._due[0].cancelled:
+            heapq.heappop(self._due)
         if until is None:
-            return all(due.background for due in self._due)
+            return all(due.background or due.cancelled for due in self._due)
         return not self._due or self._due[0].at > until

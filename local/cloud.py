@@ -94,6 +94,7 @@ class Cloud:
         self.events: list[dict[str, Any]] = []
         self.roles_made: dict[str, float] = {}
         self.executions: dict[str, Execution] = {}
+        self.children: dict[str, Execution] = {}  # of Distributed Maps
         self.stop_at: set[tuple[str, str]] = set()
         self.failing_joins: dict[str, int] = {}
         self.secondaries: set[str] = set()
@@ -193,7 +194,7 @@ class Cloud:
 
     def stop(self, execution: str, cause: str = "") -> None:
         """Stop an execution (its name) as a person does in the console."""
-        arn = self.executions[execution].arn
+        arn = (self.executions.get(execution) or self.children[execution]).arn
         self.client("stepfunctions", account_of(arn)).stop_execution(executionArn=arn, cause=cause)
 
     def redrive(self, execution: str) -> None:
@@ -258,15 +259,17 @@ class Cloud:
 
     # --- what the interpreter tells -----------------------------------------------------------------------------------
 
-    def waiting(self, execution: str, state: str, seconds: float) -> None:
+    def waiting(self, arn: str, state: str, seconds: float) -> None:
         """A Wait state has begun."""
-        self.executions[execution].waits.append((state, seconds))
-        self.tell("waiting", execution=execution, state=state, seconds=seconds)
+        execution = self.execution(arn)
+        execution.waits.append((state, seconds))
+        self.tell("waiting", execution=execution.name, state=state, seconds=seconds)
 
-    def retrying(self, execution: str, state: str, seconds: float) -> None:
+    def retrying(self, arn: str, state: str, seconds: float) -> None:
         """A failed task will be tried again."""
-        error = self.executions[execution].retried(seconds)
-        self.tell("retrying", error, execution=execution, state=state, seconds=seconds)
+        execution = self.execution(arn)
+        error = execution.retried(seconds)
+        self.tell("retrying", error, execution=execution.name, state=state, seconds=seconds)
 
     def entered(self, arn: str, state: str) -> None:
         """An execution has entered a state."""
@@ -282,9 +285,10 @@ class Cloud:
             self.tell(kind, text, execution=execution.name, state=state, ready=ready)
 
     def execution(self, arn: str) -> Execution:
-        """What is known of an execution."""
+        """What is known of an execution, or of a Distributed Map's child."""
         execution = Execution(arn)
-        return self.executions.setdefault(execution.name, execution)
+        known = self.children if execution.is_child else self.executions
+        return known.setdefault(execution.name, execution)
 
 
 @cache

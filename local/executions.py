@@ -16,6 +16,13 @@ ENDS = {
     "ExecutionAborted": "ABORTED",
 }
 
+FAILURES = {
+    "TaskFailed": "taskFailedEventDetails",
+    "TaskTimedOut": "taskTimedOutEventDetails",
+    "MapRunFailed": "mapRunFailedEventDetails",
+    "EvaluationFailed": "evaluationFailedEventDetails",
+}
+
 
 @dataclass
 class Execution:
@@ -38,6 +45,11 @@ class Execution:
     def name(self) -> str:
         """Its name, such as `run-1`."""
         return self.arn.rpartition(":")[2]
+
+    @property
+    def is_child(self) -> bool:
+        """Whether it is one of a Distributed Map's: after its state machine's name comes the Map's label."""
+        return "/" in self.arn
 
     @property
     def state(self) -> str:
@@ -69,8 +81,8 @@ class Execution:
                 self._failure = None
             self.states.append(event["stateEnteredEventDetails"]["name"])
             yield "entered", self.state, "", False
-        elif kind in {"TaskFailed", "TaskTimedOut"}:
-            self._failure = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails") or {}
+        elif kind in FAILURES:
+            self._failure = event.get(FAILURES[kind]) or {}
         elif kind == "TaskSucceeded":
             answer = step_answer(json.loads(event["taskSucceededEventDetails"]["output"]))
             if answer:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import copy
 import datetime
 import json
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonata import Jsonata
 from jsonata.utils import Utils
 from moto.stepfunctions.parser import models as parser_models
 from moto.stepfunctions.parser.api import (
+    EvaluationFailedEventDetails,
     ExecutionAbortedEventDetails,
     ExecutionRedrivenEventDetails,
     ExecutionStatus,
     ExecutionTimedOutEventDetails,
     HistoryEventType,
 )
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
@@ -29,6 +37,7 @@ from moto.stepfunctions.parser.asl.component.intrinsic.jsonata import get_intrin
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor import map_run_record
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
 )
@@ -39,8 +48,9 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcome,
     CallbackOutcomeTimedOut,
 )
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
-from moto.stepfunctions.parser.asl.jsonata.jsonata import JSONataException, extract_jsonata_variable_references
+from moto.stepfunctions.parser.asl.jsonata.jsonata import extract_jsonata_variable_references
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend import execution as moto_execution
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
@@ -48,6 +58,9 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from local.current import current, running
 from local.executions import ENDS
+
+if TYPE_CHECKING:
+    from local.distributed_map import MapRun
 
 
 @dataclass(frozen=True)
@@ -62,17 +75,19 @@ class Entry:
 class Run:
     """One run of an execution: from its start, or a redrive, to its end, which may come from outside.
 
-    `entry` is the state entered last, `before` the run that a redrive goes on with.
+    `entry` is the state entered last, `maps` are the map runs it has begun, `before` is the run that a redrive goes on
+    with.
     """
 
     def __init__(self, worker: Any, before: Run | None = None) -> None:
         details = worker._evaluation_details.execution_details
         self.arn: str = details.arn
-        self.execution: str = details.name
         self.before = before
         self.entry: Entry = before.entry if before else Entry(None, None, {})
+        self.maps: list[MapRun] = []
         self.over = False
         self.begun = threading.Event()
+        self._redriven = before.maps[-1] if before and before.maps else None
         self._worker = worker
         self._alarms: set[threading.Event] = set()
 
@@ -80,6 +95,21 @@ class Run:
     def env(self) -> Any:
         """moto's environment of the run."""
         return self._worker.env
+
+    @property
+    def moto_execution(self) -> Any:
+        """moto's execution."""
+        return self._worker._execution_communication.execution
+
+    def enter(self, entry: Entry) -> None:
+        """A state of the top level has been entered."""
+        self.entry = entry
+        self.maps = []
+
+    def take_redriven(self) -> MapRun | None:
+        """The map run that the redriven state has to go on with, if any; a later one of the state begins anew."""
+        redriven, self._redriven = self._redriven, None
+        return redriven
 
     def sleep(self, seconds: float | None, alarm: threading.Event | None = None) -> None:
         """Wait virtual seconds, or until the alarm, or until the run is stopped."""
@@ -108,6 +138,8 @@ class Run:
             return False
         self.env.event_manager.add_event(self.env.event_history_context, event, details)
         self._worker._execution_communication.terminated()
+        for map_run in self.maps:
+            map_run.stop()
         for alarm in list(self._alarms):
             running().clock.wake(alarm)
         return True
@@ -156,7 +188,7 @@ def _virtual_time() -> None:
             cloud = current()
             return cloud.clock.time() if cloud else datetime.datetime.now(tz)
 
-    for module in (asl_state, moto_execution, parser_models):
+    for module in (asl_state, map_run_record, moto_execution, parser_models):
         module.datetime = SimpleNamespace(datetime=VirtualNow, timezone=datetime.timezone)
     EventManager._get_current_timestamp = staticmethod(lambda: VirtualNow.now(datetime.UTC))
 
@@ -168,15 +200,15 @@ def _waits() -> None:
     """
 
     def wait(self: Any, env: Any, wait_seconds: int) -> None:  # noqa: ARG001  moto's signature
-        running().waiting(_run(env).execution, _state(env), wait_seconds)
-        _run(env).sleep(wait_seconds)
+        running().waiting(run_of(env).arn, _state(env), wait_seconds)
+        run_of(env).sleep(wait_seconds)
 
     evaluate = retrier_decl.RetrierDecl._eval_body
 
     def retry(self: Any, env: Any) -> None:
         def sleep(seconds: float) -> None:
-            running().retrying(_run(env).execution, _state(env), seconds)
-            _run(env).sleep(seconds)
+            running().retrying(run_of(env).arn, _state(env), seconds)
+            run_of(env).sleep(seconds)
 
         # The interpreter calls time.sleep: the module's `time` is ours while this retrier is evaluated.
         retrier_decl.time = SimpleNamespace(sleep=sleep)
@@ -193,7 +225,7 @@ def _waits() -> None:
             evaluate_program(self, env)
             return
         clock, untimed = running().clock, copy.copy(self)
-        end = clock.call_later(self.timeout_seconds.timeout_seconds, _run(env).time_out)
+        end = clock.call_later(self.timeout_seconds.timeout_seconds, run_of(env).time_out)
         untimed.timeout_seconds = None  # moto's own would be real time
         evaluate_program(untimed, env)
         clock.cancel(end)
@@ -217,14 +249,15 @@ def _tokens() -> None:
         if heartbeat_endpoint:
             raise NotImplementedError("The local cloud does not know HeartbeatSeconds.")
         seconds = None if self.timeout.is_default_value() else timeout_seconds
-        _run(env).sleep(seconds, callback_endpoint._notify_event)
+        run_of(env).sleep(seconds, callback_endpoint._notify_event)
         callback_endpoint.report(CallbackConsumerTimeout())
         return callback_endpoint.get_outcome() or CallbackOutcomeTimedOut(callback_endpoint.callback_id)
 
     StateTaskServiceCallback._eval_wait_for_task_token = wait
 
 
-def _run(env: Any) -> Run:
+def run_of(env: Any) -> Run:
+    """The run that an environment of moto's belongs to."""
     run: Run = env.event_manager.run
     return run
 
@@ -271,10 +304,10 @@ def _executions() -> None:
             terminated(self)
 
     def entered(self: Any, env: Any) -> None:
-        run = _run(env)
+        run = run_of(env)
         if not env.is_frame():
             # Variables are replaced, never changed: the values need no copy.
-            run.entry = Entry(self, env.states.get_input(), dict(env.variable_store._inner_scope))
+            run.enter(Entry(self, env.states.get_input(), dict(env.variable_store._inner_scope)))
         running().entered(run.arn, self.name)
         run.begun.set()
         state_input(self, env)
@@ -334,9 +367,11 @@ def _histories() -> None:
 def _jsonata() -> None:
     """jsonata-python in place of a JVM; an expression that yields nothing is an error, as in AWS.
 
+    The error is States.QueryEvaluationError, which moto has for fewer cases; it can be caught.
+
     moto writes the variables into the expression as source text, forgets to escape strings, and evaluates each three
     times: whether it yields something, of which type, and what. Here an expression is parsed once, for all clouds, and
-    evaluated once, with the variables bound to their names.
+    evaluated once, with the variables bound to their names, as far as it names them.
     """
     one_at_a_time = threading.RLock()  # executions are threads, and share what has been parsed
 
@@ -349,17 +384,44 @@ def _jsonata() -> None:
         expression = f"({get_intrinsic_functions_declarations(references)}{self.expression})"
         store = env.variable_store
         variables = {"states": env.states._states_data, **store._outer_scope, **store._inner_scope}
-        bound = {name: as_jsonata(value) for name, value in variables.items() if f"${name}" in expression}
+        bound = {name: as_jsonata(value) for name, value in needed(variables, named(expression)).items()}
         try:
             with one_at_a_time:
                 result = parsed(expression).evaluate(None, bound)
         except Exception as error:
-            raise JSONataException("UNKNOWN", str(error)) from error
+            raise failed(env, self, str(error)) from error
         if result is None:
-            raise JSONataException("UNKNOWN", "The JSONata expression returned nothing (undefined).")
+            raise failed(env, self, "The JSONata expression returned nothing (undefined).")
         env.stack.append(json.loads(json.dumps(result)))
 
+    def failed(env: Any, expression: Any, cause: str) -> Any:
+        error = StatesErrorName(StatesErrorNameType.StatesQueryEvaluationError)
+        details = EvaluationFailedEventDetails(
+            error=error.error_name,
+            cause=f"The JSONata expression '{expression.literal_value}' failed: {cause}",
+            location=env.next_field_name,
+            state=env.next_state_name,
+        )
+        event = EventDetails(evaluationFailedEventDetails=details)
+        return FailureEventException(FailureEvent(env, error, HistoryEventType.EvaluationFailed, event))
+
     StringJSONata._eval_body = evaluate
+
+
+@cache
+def named(expression: str) -> frozenset[tuple[str, ...]]:
+    """What an expression names, as paths: of `$a.b + $c`, a.b and c; perhaps more than it does."""
+    return frozenset(tuple(path.split(".")) for path in re.findall(r"\$(\w+(?:\.[A-Za-z_]\w*)*)", expression))
+
+
+def needed(value: Any, paths: Collection[tuple[str, ...]]) -> Any:
+    """The part of a value that these paths lead to."""
+    if not isinstance(value, dict) or () in paths:
+        return value
+    return {
+        key: needed(value[key], [path[1:] for path in paths if path[0] == key])
+        for key in {path[0] for path in paths} & value.keys()
+    }
 
 
 def as_jsonata(value: Any) -> Any:

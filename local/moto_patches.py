@@ -1,4 +1,6 @@
-"""Every change to moto's insides, and why. moto is pinned exactly because of this file and `interpreter_patches`.
+"""Every change to moto's insides, and why.
+
+moto is pinned exactly because of this file, `interpreter_patches` and `distributed_map`.
 
 `install` works once per process; the functions it puts in place ask `local.current` for the cloud of the moment.
 """
@@ -30,7 +32,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from local import interpreter_patches
+from local import distributed_map, interpreter_patches
 from local.current import running
 
 
@@ -39,6 +41,7 @@ def install() -> None:
     if getattr(install, "done", False):
         return
     interpreter_patches.install()
+    distributed_map.install()
     _state_machines_of_cloudformation()
     _few_managed_policies()
     _groups_of_other_accounts()

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
+    DistributedIterationComponent,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
 from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackOutcomeFailure, CallbackOutcomeSuccess
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local.aws import Parameters, aftermath, fake
+from local.distributed_map import Child, family
 from local.faults import AwsError
 from local.interpreter_patches import answer_token, redrive
 
@@ -26,9 +30,10 @@ MOST_EVENTS = 24_999  # with so many there is no room for a redrive
 
 
 def executions_of(cloud: Cloud) -> list[Any]:
-    """moto's executions in the cloud's account and Region."""
+    """moto's executions in the cloud's account and Region, with the children of Distributed Maps."""
     backend = stepfunctions_parser_backends[cloud.account][cloud.region]
-    return [execution for machine in backend.state_machines for execution in machine.executions]
+    parents = [execution for machine in backend.state_machines for execution in machine.executions]
+    return [execution for parent in parents for execution in family(parent)]
 
 
 def execution_of(cloud: Cloud, arn: str) -> Any:
@@ -70,13 +75,18 @@ def not_redrivable(cloud: Cloud, execution: Any) -> str:
 def redrive_execution(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """It goes on with the state that it failed or was stopped in: with input and variables, its retries counted anew.
 
-    A Wait waits its whole time again. Of a Parallel or a Map state AWS repeats only what failed, which is not built.
+    A Wait waits its whole time again. A Distributed Map redrives the children that did not succeed. Of a Parallel or an
+    inline Map state AWS repeats only what failed, which is not built.
     """
     execution = execution_of(cloud, parameters["executionArn"])
     if reason := not_redrivable(cloud, execution):
         raise AwsError("ExecutionNotRedrivable", reason)
-    if isinstance(execution.exec_worker.run.entry.state, StateParallel | StateMap):
-        raise NotImplementedError("The local cloud does not redrive a Parallel or Map state.")
+    if isinstance(execution, Child):
+        raise AwsError("ExecutionNotRedrivable", "Execution is a child of a Map Run, whose parent is to be redriven")
+    state = execution.exec_worker.run.entry.state
+    distributed = isinstance(getattr(state, "iteration_component", None), DistributedIterationComponent)
+    if isinstance(state, StateParallel | StateMap) and not distributed:
+        raise NotImplementedError("The local cloud does not redrive a Parallel or inline Map state.")
     execution.redrive_date = cloud.clock.time()
     redrive(execution, cloud.execution(execution.exec_arn).redrives + 1)
     return {"redriveDate": execution.redrive_date}
@@ -127,8 +137,11 @@ def describe_execution(cloud: Cloud, parameters: Parameters, described: Any) -> 
         described["stopDate"] = execution.stop_date
     reason = not_redrivable(cloud, execution)
     described["redriveCount"] = cloud.execution(execution.exec_arn).redrives
-    described["redriveStatus"] = "NOT_REDRIVABLE" if reason else "REDRIVABLE"
+    redrivable = "REDRIVABLE_BY_MAP_RUN" if isinstance(execution, Child) else "REDRIVABLE"
+    described["redriveStatus"] = "NOT_REDRIVABLE" if reason else redrivable
     if reason:
         described["redriveStatusReason"] = reason
     if described["redriveCount"]:
         described["redriveDate"] = execution.redrive_date
+    if isinstance(execution, Child):
+        described["mapRunArn"] = execution.map_run.record.map_run_arn
