@@ -108,6 +108,8 @@ def deploy(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
     """
     stack = cloudformation_backends[cloud.home][cloud.region].create_stack(STACK, expanded(), dict(parameters))
     for logical_id, properties in functions().items():
-        name = stack.resource_map[logical_id].physical_resource_id
-        cloud.functions.add(name, logical_id, properties["CodeUri"], "VpcConfig" in properties)
+        made = stack.resource_map[logical_id]
+        if made:  # its condition holds
+            name = made.physical_resource_id
+            cloud.functions.add(name, logical_id, properties["CodeUri"], "VpcConfig" in properties)
     return {output["OutputKey"]: output["OutputValue"] for output in stack.outputs}

@@ -18,6 +18,16 @@ TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
 STEPS = [name for name in TASKS if name not in {"RecordOutcome", "RequestApproval"}]
 
 
+ROLLOUT = stack.definition("statemachine/rollout.asl.yaml")
+IN_MAPS = [state["ItemProcessor"] for state in ROLLOUT["States"].values() if state["Type"] == "Map"]
+ROLLOUT_TASKS = {
+    name: state
+    for machine in [ROLLOUT, *IN_MAPS]
+    for name, state in machine["States"].items()
+    if state["Type"] == "Task"
+}
+
+
 def targets(state: Mapping[str, Any]) -> Iterator[str]:
     yield from (state[key] for key in ("Next", "Default") if key in state)
     for branch in [*state.get("Choices", []), *state.get("Catch", [])]:
@@ -97,7 +107,7 @@ def test_every_task_invokes_the_function_of_its_name() -> None:
         assert STATES[task]["Arguments"]["FunctionName"] == f"${{{task}}}"
         folder = re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
         assert functions[task]["CodeUri"] == f"functions/{folder}"
-    assert set(functions) == {*TASKS, "SweepClusters"}
+    assert set(functions) == {*TASKS, *ROLLOUT_TASKS, "SweepClusters"}
 
 
 def test_a_function_times_out_before_its_state_does() -> None:

@@ -75,25 +75,29 @@ def test_the_rule_is_for_the_tag_alone(resources: dict[str, Any]) -> None:
     assert pattern["detail"] == {
         "service": ["rds"],
         "resource-type": ["cluster"],
-        "changed-tag-keys": ["kerberos"],
+        "changed-tag-keys": ["kerberos", "kerberos-rollout"],
     }
     (target,) = rule["Targets"]
     assert "DeadLetterConfig" in target
 
 
-def test_the_state_machine_may_invoke_its_functions_and_no_others(resources: dict[str, Any]) -> None:
-    role = resources["ClusterStateMachineRole"]["Properties"]
+@pytest.mark.parametrize("machine", ["Cluster", "Rollout"])
+def test_a_state_machine_may_invoke_its_functions_and_no_others(resources: dict[str, Any], machine: str) -> None:
+    role = resources[f"{machine}StateMachineRole"]["Properties"]
     statements = [s for policy in role["Policies"] for s in iam.listed(policy["PolicyDocument"]["Statement"])]
     invoked = {
         json.dumps(s["Resource"])
         for s in statements
         if s["Action"] in ("lambda:InvokeFunction", ["lambda:InvokeFunction"])
     }
-    steps = set(stack.functions()) - {"SweepClusters"}
+    substitutions = stack.source()["Resources"][f"{machine}StateMachine"]["Properties"]["DefinitionSubstitutions"]
+    steps = set(substitutions) & set(stack.functions())
     assert len(invoked) == len(steps)
     assert all(any(name in resource for resource in invoked) for name in steps)
     others = {action for s in statements for action in iam.listed(s["Action"])} - {"lambda:InvokeFunction"}
-    assert all(action.startswith("xray:") for action in others)
+    children = {"states:StartExecution", "states:DescribeExecution", "states:StopExecution", "s3:GetObject"}
+    allowed = children if machine == "Rollout" else set()
+    assert {action for action in others if not action.startswith("xray:")} == allowed
 
 
 def test_no_wildcard_where_a_resource_can_be_named() -> None:
@@ -112,6 +116,9 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "rds:DescribeDBEngineVersions",
         "rds:DescribeEvents",
         "rds:DescribeOrderableDBInstanceOptions",
+        "organizations:ListAccounts",
+        "organizations:ListAccountsForParent",
+        "organizations:ListOrganizationalUnitsForParent",
     }
     policies = {name: properties.get("Policies", []) for name, properties in stack.functions().items()}
     far = stack.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
