@@ -270,11 +270,14 @@ def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -
 
 def required(
     cloud: Cloud, service: str, operation: str, parameters: Parameters
-) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{PREFIXES.get(service, service)}:{operation}"
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
-    context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
+    context: dict[str, Any] = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
+    if call in {"rds:AddTagsToResource", "rds:RemoveTagsFromResource"}:
+        tags = parameters.get("TagKeys") or [tag["Key"] for tag in parameters["Tags"]]
+        context = {"aws:TagKeys": tags}
     if service == "dynamodb":
         leading = parameters.get("Key") or parameters.get("Item") or parameters["ExpressionAttributeValues"]
         context = {"dynamodb:LeadingKeys": next(iter(leading.values()))["S"]}
@@ -305,7 +308,7 @@ def statements(document: str | Mapping[str, Any]) -> list[Any]:
 
 
 def allows(
-    policies: list[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, str] | None = None
+    policies: list[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, Any] | None = None
 ) -> bool:
     """Whether the statements allow an action on a resource under the context keys; a Deny wins."""
     effects = {
@@ -318,18 +321,22 @@ def allows(
     return effects == {"Allow"}
 
 
-def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
+OPERATORS = {"StringEquals", "ArnEquals", "ForAllValues:StringEquals", "ForAllValues:StringLike"}
+
+
+def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, Any]) -> bool:
     """Whether all conditions of a statement hold.
 
     Raises:
         ValueError: an operator that is not modelled here.
     """
     for operator, keys in conditions.items():
-        if operator not in {"StringEquals", "ArnEquals", "ForAllValues:StringLike"}:
+        if operator not in OPERATORS:
             raise ValueError(f"The local IAM does not know the condition operator {operator}.")
         alike = matches if operator.endswith("Like") else str.__eq__
         for key, wanted in keys.items():
-            if not any(alike(each, context.get(key, "")) for each in listed(wanted)):
+            given = listed(context.get(key, [] if operator.startswith("ForAllValues:") else ""))
+            if not all(any(alike(each, value) for each in listed(wanted)) for value in given):
                 return False
     return True
 

@@ -35,11 +35,10 @@ def handler(arguments: Arguments) -> Ready:
         if cluster["state"] == TODO and not request["tags"].items() <= cluster["tags"].items():
             cluster["state"], cluster["why"] = LEFT_OUT, "It does not have the tags asked for."
     # Of an earlier start. What has failed, was refused or has been lost since is tried again.
-    done = {
-        cluster["arn"]
-        for cluster in planned
-        if cluster["state"] == ALREADY and cluster["arn"] in before and before[cluster["arn"]]["outcome"] == ENABLED
-    }
+    done = {cluster["arn"] for cluster in planned if cluster["state"] == ALREADY and cluster["arn"] in before}
+    for arn in sorted(done):
+        if before[arn]["outcome"] != ENABLED:  # it was finished by its own account
+            rollout.record({**before[arn], "outcome": ENABLED, "recorded_at": arguments["now"]})
     waves = in_waves(planned, done, request["waves"])
     for wave in waves:
         items = [

@@ -306,7 +306,7 @@ class Rollout(BaseModel):
     at_once: Annotated[int, Field(ge=1, le=1000, description="How many clusters are at work at the same time.")] = 10
     max_failures: Annotated[
         int, Field(ge=0, description="More clusters than that failed because of the workflow: no further wave begins.")
-    ] = 3
+    ] = 0
     dry_run: Annotated[bool, Field(description="Only show what would be done.")] = True
 
     @model_validator(mode="after")

@@ -1,0 +1,122 @@
+"""A rollout in one account, which is its own member: waves, gate, report, and what a second start finds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local import rds, scenario
+from local.cloud import Cloud
+from local.executions import Execution
+from local.scenario import AtStart, Cluster, Directory, Role
+
+ROLE = "aurora-kerberos-directory-access"
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """Three fit clusters, and one of MySQL."""
+    with Cloud({"Rollout": "on", "ManagementAccountId": Cloud.home}) as running:
+        running.client("organizations").create_organization(FeatureSet="ALL")
+        clusters = [Cluster(id=name) for name in ("orders", "sales", "stock")]
+        unfit = Cluster(id="web", engine="aurora-mysql")
+        directory = Directory(dns_name="corp.example.com")
+        scenario.prepare(running, AtStart(clusters=[*clusters, unfit], directories=[directory], roles={ROLE: Role()}))
+        yield running
+
+
+def roll_out(cloud: Cloud, **request: Any) -> Execution:
+    """A rollout to its end."""
+    asked = {"accounts": [cloud.home], **request}
+    execution = cloud.executions[cloud.start_execution(cloud.outputs["RolloutStateMachine"], asked)]
+    cloud.run()
+    return execution
+
+
+def report(cloud: Cloud, execution: Execution) -> dict[str, Any]:
+    body = cloud.client("s3").get_object(Bucket=cloud.outputs["RolloutBucket"], Key=f"{execution.name}/report.json")[
+        "Body"
+    ]
+    found: dict[str, Any] = json.loads(body.read())
+    return found
+
+
+def test_the_first_run_only_shows(cloud: Cloud) -> None:
+    execution = roll_out(cloud)
+    assert execution.status == "SUCCEEDED", execution.cause
+    found = report(cloud, execution)
+    assert found["dry_run"]
+    assert found["counts"] == {"to do": 3, "unfit": 1}
+    assert [wave["size"] for wave in found["waves"]] == [1, 2]
+    assert len(cloud.executions) == 1
+
+
+def test_all_waves_end_with_every_fit_cluster_enabled(cloud: Cloud) -> None:
+    execution = roll_out(cloud, dry_run=False)
+    assert execution.status == "SUCCEEDED", execution.cause
+    found = report(cloud, execution)
+    assert found["counts"] == {"enabled": 3, "unfit": 1}
+    body = cloud.client("s3").get_object(Bucket=cloud.outputs["RolloutBucket"], Key=f"{execution.name}/report.csv")
+    rows = list(csv.DictReader(io.StringIO(body["Body"].read().decode())))
+    assert {row["id"]: row["outcome"] for row in rows} == {
+        "orders": "enabled",
+        "sales": "enabled",
+        "stock": "enabled",
+        "web": "",
+    }
+
+
+def test_the_gate_stops_after_a_wave_in_which_too_many_failed(cloud: Cloud) -> None:
+    cloud.failing_joins = dict.fromkeys(("orders", "sales", "stock"), 2)  # both attempts
+    execution = roll_out(cloud, dry_run=False)
+    assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
+    found = report(cloud, execution)
+    assert found["counts"] == {"failed": 1, "to do": 2, "unfit": 1}
+    assert "After wave 1, 1 clusters have failed, more than 0: " in found["stopped"]
+    (failed,) = [row for row in found["clusters"] if row["outcome"] == "failed"]
+    assert failed["error"] == "EnableKerberosFailed"
+    untouched = [row["id"] for row in found["clusters"] if row["state"] == "to do" and row["outcome"] == ""]
+    assert not [name for name in untouched if tags(cloud, name)]
+
+
+def test_what_was_refused_as_unfit_stops_nobody(cloud: Cloud) -> None:
+    iam = 'CREATE ROLE "alice@CORP.EXAMPLE.COM" LOGIN IN ROLE rds_iam'
+    for name in ("orders", "sales", "stock"):
+        cloud.databases.server(name).sql(iam)
+    cloud.client("ssm").put_parameter(Name="/aurora-kerberos/principals/orders", Value='["alice"]', Type="String")
+    execution = roll_out(cloud, dry_run=False, waves=["100%"])
+    assert execution.status == "SUCCEEDED", execution.cause
+    found = report(cloud, execution)
+    assert found["counts"] == {"enabled": 2, "refused": 1, "unfit": 1}
+    (refused,) = [row for row in found["clusters"] if row["outcome"] == "refused"]
+    assert (refused["id"], refused["error"]) == ("orders", "PrincipalUsesIam")
+
+
+def test_a_rollout_that_was_stopped_is_finished_by_a_second_start(cloud: Cloud) -> None:
+    request = {"accounts": [cloud.home], "dry_run": False, "at_once": 1, "waves": [1, "100%"]}
+    first = cloud.executions[cloud.start_execution(cloud.outputs["RolloutStateMachine"], request)]
+    while "JudgeWave" not in first.steps:
+        cloud.run(cloud.clock.now + 60)
+    cloud.run(cloud.clock.now + 120)  # the second wave has begun
+    cloud.stop(first.name)
+    begun = [name for name in ("orders", "sales", "stock") if tags(cloud, name)]
+    assert len(begun) == 2
+    cloud.run()  # who was begun is finished by its own account's workflow, the others stay as they were
+    assert [name for name in ("orders", "sales", "stock") if tags(cloud, name)] == begun
+    assert {tags(cloud, name)["kerberos-status"] for name in begun} == {"enabled"}
+    second = cloud.executions[cloud.start_execution(cloud.outputs["RolloutStateMachine"], request)]
+    cloud.run()
+    assert second.status == "SUCCEEDED", second.cause
+    found = report(cloud, second)
+    assert found["counts"] == {"enabled": 3, "unfit": 1}
+    assert [wave["size"] for wave in found["waves"]] == [1]  # what was left
+    assert sum(call.name == "rds:ModifyDBCluster" and not call.error for call in cloud.calls) == 3
+
+
+def tags(cloud: Cloud, cluster: str) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
