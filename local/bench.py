@@ -1,4 +1,4 @@
-"""`make bench`: polling as the design has it, beside fixed intervals, on the same scenarios.
+"""`make bench`: polling as the design has it, beside fixed intervals, on the same scenarios; and a large rollout.
 
 CloudFormation's handler of DB clusters asks every 30 s, Ansible's module every 20 s. How long AWS takes is drawn, the
 same for all of them. Time is virtual: the figures are the same on every machine.
@@ -6,7 +6,9 @@ same for all of them. Time is virtual: the figures are the same on every machine
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from aurora_kerberos import step
 from local import scenario, stack
 from local.cloud import Takes
 from local.durations import spoken
+from local.fleet import ACCOUNTS, CLUSTERS
 from local.moments import Moment
 from local.scenario import Scenario
 
@@ -172,7 +175,22 @@ def main() -> int:
     for name, interval in ((PEER, 30), ("every 20 s", 20)):
         full = HISTORY / (events.events / events.polls) * interval
         console.print(f"{name}, a history is full after {spoken(full)}")
+    reached += fleet(console)
     return 0 if all(reached) else 1
+
+
+def fleet(console: Console) -> list[bool]:
+    """A rollout over a large organization, in a process of its own, whose memory is measured."""
+    command = [sys.executable, "-m", "local.fleet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=stack.ROOT)
+    table = Table(title=f"{CLUSTERS} clusters in {ACCOUNTS} accounts", title_justify="left")
+    for column in ("what", "measured", "at most"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    rows = json.loads(done.stdout)
+    for what, got, most, unit in rows:
+        table.add_row(what, f"{got:,.0f} {unit}", f"{most:,.0f} {unit}", style="" if got <= most else "red")
+    console.print(table)
+    return [got <= most for _, got, most, _ in rows]
 
 
 def compared(title: str, figures: dict[str, Figures]) -> Table:
