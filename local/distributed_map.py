@@ -346,13 +346,13 @@ def inputs(env: Any, state: Any) -> Iterator[Any]:
     """
     items = read(env, state.item_reader) if state.item_reader else state.input_items
     selector = state.item_selector or state.parameters
-    frame = env.open_frame()
-    frame.states.reset(env.states.get_input())
+    frame, given = env.open_frame(), env.states.get_input()
+    frame.states.reset(given)
     for index, item in enumerate(items):
         value = item
         if selector:
             frame.states.context_object.context_object_data["Map"] = MapData(Item=ItemData(Index=index, Value=item))
-            frame.stack = [frame.states.get_input()]
+            frame.stack = [given]
             selector.eval(frame)
             value = frame.stack.pop()
         if not is_within_size_quota(compact(value)):

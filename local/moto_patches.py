@@ -28,6 +28,7 @@ from moto.iam import models as iam_models
 from moto.kms import models as kms_models
 from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -106,9 +107,9 @@ def _parse_once() -> None:
 
     botocore reads its service models for each session anew, looks through all aliases of events, and makes a class for
     each client; moto reads a JSON template as YAML, makes a key pair for each KMS key, lists a class's methods at each
-    call, makes a client for each invocation of a function, and parses a definition whenever a state machine is made and
-    whenever one is started (what it makes of it holds no state of an execution). A function's name is the same in each
-    cloud, so the definition with the names in it is, too.
+    call, makes a client for each invocation of a function and a parser for each path of a result, and parses a
+    definition whenever a state machine is made and whenever one is started (what it makes of it holds no state of an
+    execution). A function's name is the same in each cloud, so the definition with the names in it is, too.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
     aliaser: Any = EventAliaser
@@ -117,6 +118,7 @@ def _parse_once() -> None:
     kms_models.generate_private_key = cache(kms_models.generate_private_key)  # nobody's secrets are at stake
     moto_responses.method_names_from_class = cache(moto_responses.method_names_from_class)
     AmazonStateLanguageParser.parse = staticmethod(cache(AmazonStateLanguageParser.parse))
+    result_path.parse = cache(result_path.parse)
     client_class, classes = creator._create_client_class, dict[str, type]()
     make_client = lambda_eval_utils.boto_client_for
     parse_yaml, generated_name = Stack.parse_template, cloudformation_parsing.generate_resource_name

@@ -817,7 +817,7 @@ def written(cloud: Cloud) -> str:
     tags = [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
     items = cloud.client("dynamodb").scan(TableName=cloud.outputs["Registry"])["Items"]
     sent = [call.parameters for call in cloud.calls if call.name == "sns:Publish"]
-    histories = [execution.history for execution in cloud.executions.values()]
+    histories = [execution.history for execution in (*cloud.executions.values(), *cloud.children.values())]
     return json.dumps([tags, items, sent, histories], default=str) + cloud.functions.logs()
 
 

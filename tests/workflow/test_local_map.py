@@ -414,3 +414,25 @@ def test_a_state_machine_may_have_wave_after_wave(cloud: Cloud) -> None:
     execution = start(cloud, numbers(2), Map=first, Again=wave(WAIT))
     cloud.run()
     assert (execution.output, len(cloud.children)) == ([1], 3)
+
+
+def test_an_expression_is_given_what_it_names(cloud: Cloud) -> None:
+    """A division looks like a regular expression, and a path may lead into an array."""
+    output = {
+        "whole": "{% $states.input %}",
+        "halved": "{% $states.input.a / $states.input.b / 2 %}",
+        "ids": "{% $states.input.items.id %}",
+        "found": "{% $lookup($states.input, 'b') %}",
+        "renamed": "{% ($all := $states; $all.input.a) %}",
+        "none": "{% $exists($states.input.nobody.there) %}",
+    }
+    request = {"a": 12, "b": 3, "items": [{"id": 1}, {"id": 2}]}
+    execution = start(cloud, request, Step={"Type": "Pass", "Output": output, "End": True})
+    assert execution.output == {
+        "whole": request,
+        "halved": 2,
+        "ids": [1, 2],
+        "found": 3,
+        "renamed": 12,
+        "none": False,
+    }
