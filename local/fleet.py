@@ -64,7 +64,7 @@ class Figures:
 class Fleet:
     """The organization's accounts with their clusters, the rollout's bucket and table: all that is stubbed."""
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: int = ACCOUNTS, clusters: int = CLUSTERS) -> None:
         luck = random.Random(11)  # noqa: S311  nobody's secrets are at stake
         self.now = 0.0
         self.figures = Figures()
@@ -75,9 +75,9 @@ class Fleet:
         self.takes: dict[str, float] = {}
         self.asked: dict[str, float] = {}
         self.ends: dict[str, str] = {}
-        self.accounts = [f"{100_000_000_000 + number}" for number in range(ACCOUNTS)]
-        for number in range(CLUSTERS):
-            account, region = self.accounts[number % ACCOUNTS], REGIONS[number // ACCOUNTS % len(REGIONS)]
+        self.accounts = [f"{100_000_000_000 + number}" for number in range(accounts)]
+        for number in range(clusters):
+            account, region = self.accounts[number % accounts], REGIONS[number // accounts % len(REGIONS)]
             name = f"cluster-{number:05}"
             arn = f"arn:aws:rds:{region}:{account}:cluster:{name}"
             self.names.setdefault((account, region), []).append(name)
@@ -197,7 +197,7 @@ class Machine:
         """A function's answer; input and output are measured."""
         figures = self.fleet.figures
         figures.largest_input = max(figures.largest_input, len(json.dumps(payload)))
-        answer = self.handlers[name](payload, None)
+        answer: dict[str, Any] = self.handlers[name](payload, None)
         figures.largest_output = max(figures.largest_output, len(json.dumps(answer)))
         return answer
 
@@ -255,16 +255,16 @@ class Machine:
                 heapq.heappush(waiting, (fleet.now + answer["wait_seconds"], number, again, looks + 1))
 
 
-def simulated() -> tuple[Figures, float]:
-    """The rollout over the whole fleet; its figures, and the real seconds it took."""
-    fleet, began = Fleet(), time.monotonic()
+def simulated(fleet: Fleet) -> tuple[Figures, float]:
+    """The rollout over a fleet; its figures, and the real seconds it took."""
+    began = time.monotonic()
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     session, aws.session = aws.session, fleet.session  # type: ignore[assignment]  # all that is called of it
     aws.client.cache_clear()
     step.logger.setLevel("ERROR")
     try:
-        Machine(fleet).run(dry_run=False, at_once=AT_ONCE, regions=list(REGIONS), max_failures=CLUSTERS)
+        Machine(fleet).run(dry_run=False, at_once=AT_ONCE, regions=list(REGIONS), max_failures=len(fleet.tags))
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -285,7 +285,7 @@ def measured() -> list[tuple[str, float, float, str]]:
     Raises:
         AssertionError: the rollout has not come to its end.
     """
-    figures, seconds = simulated()
+    figures, seconds = simulated(Fleet())
     children_per_second = max(figures.starts.values())
     if figures.counts.get("enabled", 0) < CLUSTERS * 0.97 or sum(figures.counts.values()) != CLUSTERS:
         raise AssertionError(figures.counts)

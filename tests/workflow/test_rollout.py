@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local import rds, scenario
+from local import fleet, rds, scenario
 from local.cloud import Cloud
 from local.executions import Execution
 from local.scenario import AtStart, Cluster, Directory, Role
@@ -61,6 +61,9 @@ def test_all_waves_end_with_every_fit_cluster_enabled(cloud: Cloud) -> None:
     assert execution.status == "SUCCEEDED", execution.cause
     found = report(cloud, execution)
     assert found["counts"] == {"enabled": 3, "unfit": 1}
+    for child in cloud.children.values():
+        if looks := child.states.count("EnrollCluster"):
+            assert len(child.history) == fleet.events_of_a_child(looks)  # as the simulated fleet counts them
     body = cloud.client("s3").get_object(Bucket=cloud.outputs["RolloutBucket"], Key=f"{execution.name}/report.csv")
     rows = list(csv.DictReader(io.StringIO(body["Body"].read().decode())))
     assert {row["id"]: row["outcome"] for row in rows} == {
