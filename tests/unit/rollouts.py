@@ -90,7 +90,8 @@ def called(cloud: Cloud, name: str, function: str = "") -> list[Any]:
 
 def forbid(cloud: Cloud, *actions: str) -> None:
     """Somebody denies actions to the member role."""
-    document = {"Statement": [{"Effect": "Deny", "Action": list(actions), "Resource": "*"}]}
+    statement = {"Effect": "Deny", "Action": list(actions), "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
     cloud.client("iam").put_role_policy(
         RoleName=f"aurora-kerberos-member-{cloud.region}", PolicyName="forbidden", PolicyDocument=json.dumps(document)
     )
