@@ -131,6 +131,10 @@ class AnotherDirectory(ConfigurationError):
     """The cluster is a member of another directory's domain."""
 
 
+class MembershipLost(ConfigurationError):
+    """The cluster was enabled, and is no working member of a domain any more."""
+
+
 class RestartDue(ConfigurationError):
     """The cluster has joined in its maintenance window, and nobody has restarted an instance since."""
 
