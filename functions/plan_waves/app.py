@@ -58,7 +58,7 @@ def handler(arguments: Arguments) -> Ready:
         refused=[each for each in found if each["refused"]],
     )
     rollout.write(execution, "plan.json", plan)
-    return Ready({"waves": waves, "first": waves[0]["number"] if waves else 0})
+    return Ready({"waves": waves, "first": waves[0]["number"] if waves else 0, "began_at": arguments["now"]})
 
 
 def in_waves(planned: list[Planned], done: set[str], sizes: list[int | str]) -> list[Wave]:

@@ -13,7 +13,7 @@ from local.cloud import Cloud
 NAME = "first"
 EXECUTION = f"arn:aws:states:eu-central-1:{Cloud.home}:execution:aurora-kerberos-rollout:{NAME}"
 SECOND = EXECUTION.replace(NAME, "second")
-NOW, LATER = "2026-01-05T09:00:00.000Z", "2026-01-05T10:00:00.000Z"
+EARLIER, NOW, LATER = "2026-01-04T08:00:00.000Z", "2026-01-05T09:00:00.000Z", "2026-01-05T10:00:00.000Z"
 ID = "0123456789abcdef"  # of a rollout
 FAR = "210987654321"
 

@@ -170,7 +170,7 @@ def test_the_plan_says_all_and_each_wave_has_its_clusters(cloud: Cloud, step: St
     names = ["orders", "sales", "stock"]
     discovered(cloud, *map(found, names), found("web", "unfit", "It runs aurora-mysql."))
     outputs = plan(step, waves=[1, "100%"])
-    assert outputs == {"waves": [{"number": 1, "size": 1}, {"number": 2, "size": 2}], "first": 1}
+    assert outputs == {"waves": [{"number": 1, "size": 1}, {"number": 2, "size": 2}], "first": 1, "began_at": NOW}
     made = read(cloud, "plan.json")
     assert (made["rollout"], made["execution"], made["began_at"]) == (ID, EXECUTION, NOW)
     assert (made["waves"], made["request"]["waves"], made["refused"]) == (outputs["waves"], [1, "100%"], [])
@@ -217,7 +217,7 @@ def test_who_has_not_the_tags_is_left_out_and_the_shares_are_of_the_others(cloud
 
 def test_where_nothing_is_to_do_there_is_no_wave(cloud: Cloud, step: Step) -> None:
     discovered(cloud, found("web", "unfit", "It is stopped."), found("orders", "already enabled", "It is."))
-    assert plan(step) == {"waves": [], "first": 0}
+    assert plan(step) == {"waves": [], "first": 0, "began_at": NOW}
     assert read(cloud, "plan.json")["waves"] == []
     assert len(called(cloud, "s3:PutObject")) == 1
 

@@ -80,7 +80,7 @@ def test_the_gate_stops_after_a_wave_in_which_too_many_failed(cloud: Cloud) -> N
     assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
     found = report(cloud, execution)
     assert found["counts"] == {"failed": 1, "to do": 2, "unfit": 1}
-    assert "After wave 1, 1 clusters have failed, more than 0: " in found["stopped"]
+    assert "After wave 1, 1 cluster has failed, more than 0: " in found["stopped"]
     (failed,) = [row for row in found["clusters"] if row["outcome"] == "failed"]
     assert failed["error"] == "EnableKerberosFailed"
     untouched = [row["id"] for row in found["clusters"] if row["state"] == "to do" and row["outcome"] == ""]

@@ -182,6 +182,13 @@ class ApprovalExpired(KerberosError):
     remedy = "Start the execution again: it asks again. Or set the tag kerberos-apply to now or maintenance-window."
 
 
+# --- of a rollout over many accounts ----------------------------------------------------------------------------------
+
+
+class OutcomeUnknown(KerberosError):
+    """A rollout's execution for a cluster has ended, and has not recorded with what."""
+
+
 # --- AWS said no ------------------------------------------------------------------------------------------------------
 
 
