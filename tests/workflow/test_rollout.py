@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from local import fleet, rds, scenario
-from local.cloud import Cloud
+from local.cloud import HOUR, Cloud
 from local.executions import Execution
+from local.faults import Fault, Faults
 from local.scenario import AtStart, Cluster, Directory, Role
 
 ROLE = "aurora-kerberos-directory-access"
@@ -119,6 +120,76 @@ def test_a_rollout_that_was_stopped_is_finished_by_a_second_start(cloud: Cloud) 
     assert found["counts"] == {"enabled": 3, "unfit": 1}
     assert [wave["size"] for wave in found["waves"]] == [1]  # what was left
     assert sum(call.name == "rds:ModifyDBCluster" and not call.error for call in cloud.calls) == 3
+
+
+def test_an_input_that_is_wrong_ends_with_its_error_and_a_report(cloud: Cloud) -> None:
+    execution = roll_out(cloud, waves=[0])
+    assert (execution.status, execution.error) == ("FAILED", "InvalidRequest")
+    assert "waves.0: " in execution.cause
+    assert report(cloud, execution)["stopped"].startswith("ListAccounts: InvalidRequest: The input is not valid")
+
+
+def test_an_organization_that_may_not_be_read_is_reported(cloud: Cloud) -> None:
+    cloud.faults = Faults([Fault(call="organizations:ListAccounts", error="AccessDeniedException")])
+    execution = roll_out(cloud, dry_run=False)
+    assert (execution.status, execution.error) == ("FAILED", "AccessDenied")
+    assert "management account" in report(cloud, execution)["stopped"]
+
+
+def test_an_account_whose_child_fails_is_in_the_report_and_the_others_go_on(cloud: Cloud) -> None:
+    cloud.faults = Faults([Fault(call="s3:PutObject", function="DiscoverClusters", error="AccessDenied")])
+    execution = roll_out(cloud, regions=[cloud.region, "eu-west-1"])
+    assert execution.status == "SUCCEEDED", execution.cause
+    found = report(cloud, execution)
+    refused = {each["region"]: each["refused"] for each in found["refused"]}
+    assert "see the failed child executions" in refused[cloud.region]
+    assert "AssumeRole: AccessDenied" in refused["eu-west-1"]
+
+
+def test_a_map_without_its_items_ends_in_a_report(cloud: Cloud) -> None:
+    """After the targets, which the first map reads and then the plan, and what was discovered."""
+    cloud.faults = Faults([Fault(call="s3:GetObject", error="NoSuchKey", after=3)])
+    execution = roll_out(cloud, dry_run=False)
+    assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
+    assert "RunWave: States.ItemReaderFailed" in execution.cause
+    found = report(cloud, execution)
+    assert found["stopped"].startswith("RunWave: States.ItemReaderFailed")
+    assert found["counts"] == {"to do": 3, "unfit": 1}
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_cluster_whose_child_fails_is_on_record_and_counts(cloud: Cloud, looks: int) -> None:
+    """Before its first look is recorded, or after; its own account's workflow goes on with what it was asked for."""
+    fault = Fault(call="dynamodb:PutItem", function="EnrollCluster", error="ResourceNotFoundException", after=looks)
+    cloud.faults = Faults([fault])
+    execution = roll_out(cloud, dry_run=False)
+    assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
+    (failed,) = [row for row in report(cloud, execution)["clusters"] if row["outcome"] == "failed"]
+    assert (failed["error"], failed["wave"]) == ("OutcomeUnknown", 1)
+    assert "map run of wave 1" in failed["remedy"]
+    assert tags(cloud, failed["id"])["kerberos-status"] == "enabled"
+    again = roll_out(cloud, dry_run=False)
+    assert again.status == "SUCCEEDED", again.cause
+    found = report(cloud, again)
+    assert found["counts"] == {"enabled": 3, "unfit": 1}
+    assert {row["error"] for row in found["clusters"]} == {""}
+
+
+def test_a_report_that_cannot_be_written_is_the_execution_s_error(cloud: Cloud) -> None:
+    cloud.faults = Faults([Fault(call="sns:Publish", function="ReportRollout", error="AuthorizationError", status=403)])
+    execution = roll_out(cloud)
+    assert (execution.status, execution.error) == ("FAILED", "AccessDenied")
+
+
+def test_two_rollouts_of_the_same_clusters_both_come_to_their_end(cloud: Cloud) -> None:
+    request = {"accounts": [cloud.home], "dry_run": False, "waves": ["100%"]}
+    first = cloud.executions[cloud.start_execution(cloud.outputs["RolloutStateMachine"], request)]
+    cloud.run(cloud.clock.now + 60)
+    second = cloud.executions[cloud.start_execution(cloud.outputs["RolloutStateMachine"], request)]
+    cloud.run()
+    assert (first.status, second.status) == ("SUCCEEDED", "SUCCEEDED"), (first.cause, second.cause)
+    assert report(cloud, first)["counts"] == report(cloud, second)["counts"] == {"enabled": 3, "unfit": 1}
+    assert cloud.clock.now < 2 * HOUR
 
 
 def tags(cloud: Cloud, cluster: str) -> dict[str, str]:
