@@ -245,7 +245,7 @@ TAGGING = {
 }
 
 
-def authorize(cloud: Cloud, call: Call) -> None:
+def authorize(cloud: Cloud, call: Call, role: str) -> None:
     """Refuse a function's call, as AWS does, when the role it is made with does not allow it.
 
     Raises:
@@ -253,7 +253,7 @@ def authorize(cloud: Cloud, call: Call) -> None:
         KeyError: the operation is not in `RESOURCES` yet.
     """
     who = f"{call.function} as {call.role}" if call.role else call.function
-    policies = list(statements_of(call.account, call.role or cloud.functions.role(call.function)))
+    policies = list(statements_of(call.account, role))
     for action, resource, context in required(cloud, call.service, call.operation, call.parameters):
         if action not in UNAUTHORIZED and not allows(policies, action, resource, context):
             code = "AccessDenied" if call.service in {"iam", "rds", "sns", "sts"} else "AccessDeniedException"
