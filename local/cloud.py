@@ -40,6 +40,7 @@ from local.faults import Faults
 from local.functions import Functions
 from local.moments import Kind, Listener, Moment
 from local.network import Hosts, Network, Networks, reaches
+from local.organizations import Organization
 from local.places import HOME, Place, at, present, written
 from local.servers import LOOPBACK, NOBODY
 
@@ -111,6 +112,7 @@ class Cloud:
         self.secondaries: set[str] = set()
         self.named: dict[str, str] = {}
         self.deployed: dict[Place, Deployed] = {}
+        self.organization: Organization | None = None
         self._listener = listener
         self._open = ExitStack()
 

@@ -97,6 +97,13 @@ def _trust(cloud: Cloud, parameters: Parameters) -> str:
     return cloud.arn("ds", f"directory/{(owners or ['*'])[0]}")
 
 
+def _unit(cloud: Cloud, parameters: Parameters) -> str:
+    """The root or an organizational unit; its ARN holds the organization's account and id."""
+    name, organization = parameters["ParentId"], cloud.organization
+    kind = "root" if name.startswith("r-") else "ou"
+    return f"arn:aws:organizations::{organization.management if organization else ''}:{kind}/o-0/{name}"
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
@@ -145,9 +152,12 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "iam:CreateRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:GetRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:ListAttachedRolePolicies": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "organizations:DescribeOrganization": _none,
     "organizations:ListAccounts": _none,
-    "organizations:ListAccountsForParent": _none,
-    "organizations:ListOrganizationalUnitsForParent": _none,
+    "organizations:ListAccountsForParent": _unit,
+    "organizations:ListChildren": _unit,
+    "organizations:ListOrganizationalUnitsForParent": _unit,
+    "organizations:ListRoots": _none,
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
     "rds:CreateDBCluster": _new_cluster,
     "rds:CreateDBInstance": lambda cloud, p: [
@@ -325,7 +335,7 @@ def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mappin
         ValueError: an operator that is not modelled here.
     """
     for operator, keys in conditions.items():
-        if operator not in {"StringEquals", "ArnEquals", "ForAllValues:StringLike"}:
+        if operator not in {"StringEquals", "StringLike", "ArnEquals", "ArnLike", "ForAllValues:StringLike"}:
             raise ValueError(f"The local IAM does not know the condition operator {operator}.")
         alike = matches if operator.endswith("Like") else str.__eq__
         for key, wanted in keys.items():

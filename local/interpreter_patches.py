@@ -34,6 +34,7 @@ from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.intrinsic.jsonata import get_intrinsic_functions_declarations
+from moto.stepfunctions.parser.asl.component.program import program as asl_program
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
@@ -329,7 +330,7 @@ def _executions() -> None:
 def _threads() -> None:
     """Every thread of an execution is in the execution's account and Region."""
     execute_state.Thread = execution_worker.Thread = PlacedThread
-    for module in (branch_worker, inline_iteration_component, state_task_service_callback):
+    for module in (asl_program, branch_worker, inline_iteration_component, state_task_service_callback):
         module.threading = SimpleNamespace(**{**vars(threading), "Thread": PlacedThread})
 
 
