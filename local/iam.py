@@ -97,6 +97,13 @@ def _trust(cloud: Cloud, parameters: Parameters) -> str:
     return cloud.arn("ds", f"directory/{(owners or ['*'])[0]}")
 
 
+def _unit(cloud: Cloud, parameters: Parameters) -> str:
+    """The root or an organizational unit; its ARN holds the organization's account and id."""
+    name, organization = parameters["ParentId"], cloud.organization
+    kind = "root" if name.startswith("r-") else "ou"
+    return f"arn:aws:organizations::{organization.management if organization else ''}:{kind}/o-0/{name}"
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
@@ -145,9 +152,12 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "iam:CreateRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:GetRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:ListAttachedRolePolicies": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "organizations:DescribeOrganization": _none,
     "organizations:ListAccounts": _none,
-    "organizations:ListAccountsForParent": _none,
-    "organizations:ListOrganizationalUnitsForParent": _none,
+    "organizations:ListAccountsForParent": _unit,
+    "organizations:ListChildren": _unit,
+    "organizations:ListOrganizationalUnitsForParent": _unit,
+    "organizations:ListRoots": _none,
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
     "rds:CreateDBCluster": _new_cluster,
     "rds:CreateDBInstance": lambda cloud, p: [
@@ -245,7 +255,7 @@ TAGGING = {
 }
 
 
-def authorize(cloud: Cloud, call: Call) -> None:
+def authorize(cloud: Cloud, call: Call, role: str) -> None:
     """Refuse a function's call, as AWS does, when the role it is made with does not allow it.
 
     Raises:
@@ -253,7 +263,7 @@ def authorize(cloud: Cloud, call: Call) -> None:
         KeyError: the operation is not in `RESOURCES` yet.
     """
     who = f"{call.function} as {call.role}" if call.role else call.function
-    policies = list(statements_of(call.account, call.role or cloud.functions.role(call.function)))
+    policies = list(statements_of(call.account, role))
     for action, resource, context in required(cloud, call.service, call.operation, call.parameters):
         if action not in UNAUTHORIZED and not allows(policies, action, resource, context):
             code = "AccessDenied" if call.service in {"iam", "rds", "sns", "sts"} else "AccessDeniedException"
@@ -321,7 +331,14 @@ def allows(
     return effects == {"Allow"}
 
 
-OPERATORS = {"StringEquals", "ArnEquals", "ForAllValues:StringEquals", "ForAllValues:StringLike"}
+OPERATORS = {
+    "ArnEquals",
+    "ArnLike",
+    "ForAllValues:StringEquals",
+    "ForAllValues:StringLike",
+    "StringEquals",
+    "StringLike",
+}
 
 
 def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, Any]) -> bool:

@@ -102,11 +102,11 @@ def deploy_directory_account(cloud: Cloud, account: str) -> None:
 
 
 def deploy(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create the stack; its outputs.
+    """Create the stack in the present account and Region; its outputs.
 
     moto is told directly: to sign and send the template takes longer than to make what is in it.
     """
-    stack = cloudformation_backends[cloud.home][cloud.region].create_stack(STACK, expanded(), dict(parameters))
+    stack = cloudformation_backends[cloud.account][cloud.region].create_stack(STACK, expanded(), dict(parameters))
     for logical_id, properties in functions().items():
         made = stack.resource_map[logical_id]
         if made:  # its condition holds

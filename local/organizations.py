@@ -1,0 +1,104 @@
+"""AWS Organizations: the organization that the accounts of a scenario are in.
+
+moto answers, and is told here what there is. It lets every account ask; AWS only the management account, and those to
+which it has delegated that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore import xform_name
+from moto.organizations.models import FakeAccount, organizations_backends
+from pydantic import BaseModel, ConfigDict, Field
+
+from local.aws import Parameters, fake
+from local.faults import AwsError
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+FOR_ADMINISTRATORS = (
+    "DescribeAccount",
+    "DescribeOrganizationalUnit",
+    "ListAccounts",
+    "ListAccountsForParent",
+    "ListChildren",
+    "ListOrganizationalUnitsForParent",
+    "ListParents",
+    "ListRoots",
+)
+
+
+class Organization(BaseModel):
+    """An organization. Accounts that are in no unit are right under its root."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    management: str = Field(description="Number of the management account.")
+    units: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`.",
+    )
+    suspended: list[str] = Field(default_factory=list, description="Accounts that have been closed.")
+    administrators: list[str] = Field(
+        default_factory=list, description="Accounts that may ask as the management account may."
+    )
+    names: dict[str, str] = Field(default_factory=dict, description="Account → its name; when not said, made up.")
+
+
+def found(cloud: Cloud, wanted: str | Organization) -> None:
+    """Found the organization, with all accounts that it names and all that have a stack."""
+    described = Organization(management=wanted) if isinstance(wanted, str) else wanted
+    cloud.directories.organization = described.management
+    cloud.organization = described
+    client = cloud.client("organizations", described.management)
+    organizations_backends.master_accounts.clear()  # moto remembers them from cloud to cloud
+    client.create_organization()
+    backend = organizations_backends[described.management]["aws"]
+    backend.accounts[0].name = described.names.get(described.management, "management")
+    units = {"": backend.org.root_id}
+    for name in described.units:
+        make_unit(client, name, units)
+    parents = {account: units[name] for name, accounts in described.units.items() for account in accounts}
+    stacks = [place.account for place in cloud.deployed]
+    for account in dict.fromkeys([*parents, *described.suspended, *described.administrators, *stacks]):
+        if account == described.management:
+            backend.accounts[0].parent_id = parents.get(account, units[""])
+            continue
+        name = described.names.get(account, f"account-{account}")
+        made = FakeAccount(backend.org, AccountName=name, Email=f"{account}@example.com")
+        made.id, made.parent_id = account, parents.get(account, units[""])
+        made.status = made.state = "SUSPENDED" if account in described.suspended else "ACTIVE"
+        backend.accounts.append(made)
+        organizations_backends.master_accounts[account] = (described.management, "aws")
+
+
+def make_unit(client: Any, name: str, units: dict[str, str]) -> None:
+    """Make an organizational unit, and before it those that it is in; `units` are those that are there, by name."""
+    parent, _, last = name.rpartition("/")
+    if parent not in units:
+        make_unit(client, parent, units)
+    if name not in units:
+        made = client.create_organizational_unit(ParentId=units[parent], Name=last)
+        units[name] = made["OrganizationalUnit"]["Id"]
+
+
+def _for_administrators(operation: str) -> None:
+    @fake("organizations", operation)
+    def ask(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any] | None:
+        organization = cloud.organization
+        if organization is None:
+            raise AwsError("AWSOrganizationsNotInUseException", "Your account is not a member of an organization.")
+        if cloud.account == organization.management:
+            return None
+        if cloud.account not in organization.administrators:
+            raise AwsError("AccessDeniedException", "You don't have permissions to access this resource.")
+        client = cloud.client("organizations", organization.management)
+        answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        return answer
+
+
+for each in FOR_ADMINISTRATORS:
+    _for_administrators(each)
