@@ -263,6 +263,12 @@ class SetParameter(Part):
     to: Any = Field(description="Its JSON.")
 
 
+class RollOut(Part):
+    """Somebody starts a rollout with this input, in the stack at home."""
+
+    roll_out: dict[str, Any]
+
+
 class Restart(Part):
     """Somebody restarts instances, one after the other."""
 
@@ -299,6 +305,7 @@ Happening = (
     | MakeTrust
     | StoreKeytab
     | JoinInMaintenanceWindow
+    | RollOut
     | Answer
     | LeaveDomain
     | SetParameter
@@ -331,8 +338,20 @@ class ExpectedLogin(Part):
     refused: str = ""
 
 
+class ExpectedRollout(Part):
+    """What must be true of a rollout."""
+
+    status: str = "SUCCEEDED"
+    counts: dict[str, int] = Field(description="Clusters by what has become of them, as the report has it.")
+    waves: list[int] = Field(description="How many clusters each wave has enrolled.")
+    refused: list[str] = Field(default_factory=list, description="`account/region`s that could not be looked at.")
+    stopped: str = Field("", description="Contained in the reason why it was stopped.")
+
+
 class Expected(Part):
     """What must be true at the end."""
+
+    rollouts: list[ExpectedRollout] = Field(default_factory=list, description="All of them, in order.")
 
     executions: list[ExpectedExecution] | None = Field(None, description="All of them, in order; left out: whatever.")
     registry: dict[str, dict[str, str]] = Field(default_factory=dict, description="Cluster → fields; contained.")
@@ -745,6 +764,8 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
                     Domain=cloud.directories.find(happening.directory).directory_id,
                     DomainIAMRoleName=happening.role,
                 )
+        case RollOut():
+            cloud.start_execution(cloud.outputs["RolloutStateMachine"], happening.roll_out)
         case Answer():
             cloud.happened(f"somebody runs the command to {happening.answer}")
             run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
@@ -821,6 +842,8 @@ def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Chec
         if expected.changes is not None:
             made = changes(call for call in cloud.calls if call.execution == execution.name)
             yield same(f"{execution.name}: changes", expected.changes, made)
+    for wanted_rollout, execution in zip(expect.rollouts, rollouts(executions), strict=True):
+        yield from check_rollout(cloud, wanted_rollout, execution)
     for cluster, fields in expect.registry.items():
         item = registry_item(cloud, cluster)
         for name, text in fields.items():
@@ -862,6 +885,23 @@ def check_execution(expected: ExpectedExecution, execution: Execution) -> Iterat
         yield same(f"{name}: waits", expected.waits, [int(seconds) for _, seconds in execution.waits])
     if expected.retries is not None:
         yield same(f"{name}: retries", expected.retries, len(execution.retries))
+
+
+def rollouts(executions: Iterable[Execution]) -> list[Execution]:
+    """Those of the executions that are rollouts."""
+    return [execution for execution in executions if ":aurora-kerberos-rollout:" in execution.arn]
+
+
+def check_rollout(cloud: Cloud, expected: ExpectedRollout, execution: Execution) -> Iterator[Check]:
+    """What must be true of one rollout, by its report."""
+    name, bucket = execution.name, cloud.outputs["RolloutBucket"]
+    report = json.loads(cloud.client("s3").get_object(Bucket=bucket, Key=f"{name}/report.json")["Body"].read())
+    yield same(f"rollout {name}: status", expected.status, execution.status)
+    yield same(f"rollout {name}: clusters", expected.counts, report["counts"])
+    yield same(f"rollout {name}: waves", expected.waves, [wave["size"] for wave in report["waves"]])
+    refused = [f"{each['account']}/{each['region']}" for each in report["refused"]]
+    yield same(f"rollout {name}: not looked at", expected.refused, refused)
+    yield contains(f"rollout {name}: stopped", expected.stopped, report["stopped"])
 
 
 def check_login(expected: ExpectedLogin, done: Login) -> Check:
