@@ -61,6 +61,7 @@ def found(cloud: Cloud, wanted: str | Organization) -> None:
     units = {"": backend.org.root_id}
     for name in described.units:
         make_unit(client, name, units)
+    cloud.named |= {name: unit for name, unit in units.items() if name}
     parents = {account: units[name] for name, accounts in described.units.items() for account in accounts}
     stacks = [place.account for place in cloud.deployed]
     for account in dict.fromkeys([*parents, *described.suspended, *described.administrators, *stacks]):

@@ -264,7 +264,7 @@ class SetParameter(Part):
 
 
 class RollOut(Part):
-    """Somebody starts a rollout with this input, in the stack at home."""
+    """Somebody starts a rollout with this input, in the stack at home; `$name` is an organizational unit's id."""
 
     roll_out: dict[str, Any]
 
@@ -339,11 +339,11 @@ class ExpectedLogin(Part):
 
 
 class ExpectedRollout(Part):
-    """What must be true of a rollout."""
+    """What must be true of a rollout; of one without `counts` the report is not looked at."""
 
     status: str = "SUCCEEDED"
-    counts: dict[str, int] = Field(description="Clusters by what has become of them, as the report has it.")
-    waves: list[int] = Field(description="How many clusters each wave has enrolled.")
+    counts: dict[str, int] | None = Field(None, description="Clusters by what became of them, as the report has it.")
+    waves: list[int] | None = Field(None, description="How many clusters each wave has enrolled.")
     refused: list[str] = Field(default_factory=list, description="`account/region`s that could not be looked at.")
     stopped: str = Field("", description="Contained in the reason why it was stopped.")
 
@@ -765,7 +765,8 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
                     DomainIAMRoleName=happening.role,
                 )
         case RollOut():
-            cloud.start_execution(cloud.outputs["RolloutStateMachine"], happening.roll_out)
+            asked = resolved(happening.roll_out, cloud.named)
+            cloud.start_execution(cloud.outputs["RolloutStateMachine"], asked)
         case Answer():
             cloud.happened(f"somebody runs the command to {happening.answer}")
             run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
@@ -895,8 +896,10 @@ def rollouts(executions: Iterable[Execution]) -> list[Execution]:
 def check_rollout(cloud: Cloud, expected: ExpectedRollout, execution: Execution) -> Iterator[Check]:
     """What must be true of one rollout, by its report."""
     name, bucket = execution.name, cloud.outputs["RolloutBucket"]
-    report = json.loads(cloud.client("s3").get_object(Bucket=bucket, Key=f"{name}/report.json")["Body"].read())
     yield same(f"rollout {name}: status", expected.status, execution.status)
+    if expected.counts is None:
+        return
+    report = json.loads(cloud.client("s3").get_object(Bucket=bucket, Key=f"{name}/report.json")["Body"].read())
     yield same(f"rollout {name}: clusters", expected.counts, report["counts"])
     yield same(f"rollout {name}: waves", expected.waves, [wave["size"] for wave in report["waves"]])
     refused = [f"{each['account']}/{each['region']}" for each in report["refused"]]
