@@ -69,6 +69,11 @@ def plain() -> dict[str, Any]:
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
             del resources[name]
     template["Globals"]["Function"].pop("Layers")
+    return without_transform(template)
+
+
+def without_transform(template: dict[str, Any]) -> dict[str, Any]:
+    """A SAM template as plain CloudFormation, by samtranslator, which changes what it is given."""
     made: dict[str, Any] = transform(template, {}, _ManagedPolicies())
     return made
 
