@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import organizations, places, rds, scenario
+from local import iam, organizations, places, rds, scenario
 from local.aws import Call, calling
 from local.cloud import Cloud
 from local.login import login
@@ -166,6 +166,13 @@ def test_a_role_is_assumed_with_the_external_id_it_asks_for(cloud: Cloud) -> Non
     assert cloud.client("iam").create_role(RoleName="member", AssumeRolePolicyDocument=policy)
     back = {**named, "RoleArn": f"arn:aws:iam::{HOME.account}:role/member"}
     assert cloud.client("sts", FAR).assume_role(**back, ExternalId="the-right-one")["Credentials"]
+
+
+def test_a_condition_may_be_about_all_tags_of_a_call() -> None:
+    rule = {"ForAllValues:StringEquals": {"aws:TagKeys": ["kerberos", "kerberos-rollout"]}}
+    assert iam.conditions_hold(rule, {"aws:TagKeys": ["kerberos"]})
+    assert iam.conditions_hold(rule, {"aws:TagKeys": []})
+    assert not iam.conditions_hold(rule, {"aws:TagKeys": ["kerberos", "owner"]})
 
 
 def test_an_organization_is_what_the_scenario_says(cloud: Cloud) -> None:
