@@ -162,8 +162,14 @@ class Cloud:
         return present().region
 
     def deploy(self, account: str, region: str, parameters: Mapping[str, str] | None = None) -> Deployed:
-        """Deploy the template in an account and Region, into the default VPC that is there."""
+        """Deploy the template in an account and Region, into the default VPC that is there.
+
+        Raises:
+            ValueError: it is there already.
+        """
         with at(Place(account, region)) as place:
+            if place in self.deployed:
+                raise ValueError(f"There is a stack in {account} in {region} already.")
             self.credentials(account)
             network = self.networks.own()
             given = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), **(parameters or {})}

@@ -6,7 +6,7 @@ which it has delegated that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
@@ -39,7 +39,8 @@ class Organization(BaseModel):
     management: str = Field(description="Number of the management account.")
     units: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`.",
+        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`. An execution's input "
+        "means one by `$name`.",
     )
     suspended: list[str] = Field(default_factory=list, description="Accounts that have been closed.")
     administrators: list[str] = Field(
@@ -48,8 +49,8 @@ class Organization(BaseModel):
     names: dict[str, str] = Field(default_factory=dict, description="Account → its name; when not said, made up.")
 
 
-def found(cloud: Cloud, wanted: str | Organization) -> None:
-    """Found the organization, with all accounts that it names and all that have a stack."""
+def found(cloud: Cloud, wanted: str | Organization, accounts: Iterable[str] = ()) -> None:
+    """Found the organization, with all accounts that it names, and others."""
     described = Organization(management=wanted) if isinstance(wanted, str) else wanted
     cloud.directories.organization = described.management
     cloud.organization = described
@@ -61,10 +62,9 @@ def found(cloud: Cloud, wanted: str | Organization) -> None:
     units = {"": backend.org.root_id}
     for name in described.units:
         make_unit(client, name, units)
-    cloud.named |= {name: unit for name, unit in units.items() if name}
-    parents = {account: units[name] for name, accounts in described.units.items() for account in accounts}
-    stacks = [place.account for place in cloud.deployed]
-    for account in dict.fromkeys([*parents, *described.suspended, *described.administrators, *stacks]):
+    cloud.named.update({name: unit for name, unit in units.items() if name})
+    parents = {account: units[name] for name, within in described.units.items() for account in within}
+    for account in dict.fromkeys([*parents, *described.suspended, *described.administrators, *accounts]):
         if account == described.management:
             backend.accounts[0].parent_id = parents.get(account, units[""])
             continue

@@ -71,7 +71,9 @@ class Member(Part):
 
     account: str
     regions: list[str] = Field(min_length=1)
-    parameters: dict[str, str] = Field(default_factory=dict, description="Of the stacks, beside `settings`.")
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Of the stacks; for what is not said, those of `settings` but for `Rollout`."
+    )
 
 
 class Cluster(Placed):
@@ -143,7 +145,6 @@ class OnPremises(Part):
 class Role(Part):
     """An IAM role that is there at the start."""
 
-    account: str = HOME
     trusts: list[str] | None = Field(None, description="Service principals; those of the guide when not said.")
     policy: bool = Field(True, description="Whether AmazonRDSDirectoryServiceAccess is attached.")
 
@@ -478,11 +479,12 @@ def begin_schedules(cloud: Cloud) -> None:
 def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
     for member in start.members:
-        for region in member.regions:
-            cloud.deploy(member.account, region, {**cloud.parameters, **member.parameters})
+        add_member(cloud, member)
     cloud.networks.add(start.vpcs)
     if start.organization:
-        organizations.found(cloud, start.organization)
+        there = [place.account for place in cloud.deployed]
+        there += [each.account for each in (*start.clusters, *start.directories)]
+        organizations.found(cloud, start.organization, there)
     for domain in start.on_premises:
         cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password)
         create_users(cloud, domain.domain, domain.users)
@@ -505,8 +507,8 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
             cloud.client("rds").create_db_cluster_snapshot(
                 DBClusterSnapshotIdentifier=name, DBClusterIdentifier=cluster_id
             )
-    for name, role in start.roles.items():
-        with places.at(Place(role.account, cloud.region)):
+    for role_name, role in start.roles.items():
+        with places.of(role_name) as name:
             add_role(cloud, name, role)
     put_contents(cloud, start)
     # All that was long ago: nobody counts it, and nothing went wrong.
@@ -514,6 +516,13 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     cloud.calls.clear()
     cloud.faults = Faults(start.faults)
     cloud.delivery = start.events
+
+
+def add_member(cloud: Cloud, member: Member) -> None:
+    """Deploy an account's stacks."""
+    alike = {name: value for name, value in cloud.parameters.items() if name != "Rollout"}
+    for region in member.regions:
+        cloud.deploy(member.account, region, {**alike, **member.parameters})
 
 
 def put_contents(cloud: Cloud, start: AtStart) -> None:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @fake("sts", "AssumeRole")
 def assume_role(cloud: Cloud, parameters: Parameters) -> None:
-    """A role that does not exist, does not trust who calls, or asks for another external id, is refused."""
+    """A role that does not exist, does not trust who calls, or asks for another external id, is refused.
+
+    So is every role of an account that has been closed.
+    """
     arn = parameters["RoleArn"]
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
     caller = getattr(calling, "role", "")  # of a function; a person is all of his account
@@ -26,7 +29,9 @@ def assume_role(cloud: Cloud, parameters: Parameters) -> None:
         "aws:PrincipalArn": caller,
         "aws:PrincipalOrgID": organization_of(cloud),
     }
-    found = [role for role in iam_backends[account]["aws"].roles.values() if role.name == name]
+    closed = cloud.organization.suspended if cloud.organization else []
+    roles = iam_backends[account]["aws"].roles.values()
+    found = [role for role in roles if role.name == name and account not in closed]
     for statement in [each for role in found for each in statements(role.assume_role_policy_document)]:
         trusted = listed(statement["Principal"].get("AWS", []))
         callers = {f"arn:aws:iam::{cloud.account}:root", cloud.account, "*", caller}

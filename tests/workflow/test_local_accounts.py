@@ -183,7 +183,7 @@ def test_an_organization_is_what_the_scenario_says(cloud: Cloud) -> None:
         administrators=[HOME.account],
         names={FAR: "orders"},
     )
-    organizations.found(cloud, described)
+    organizations.found(cloud, described, [HOME.account])
     for account in ("111111111111", HOME.account):
         client = cloud.client("organizations", account)
         accounts = {each["Id"]: each for each in client.list_accounts()["Accounts"]}
