@@ -41,6 +41,6 @@ def handler(arguments: Arguments) -> Ready:
     most = arguments["request"]["max_failures"]
     if len(failed) > most:
         some = ", ".join(failed[:10])
-        stopped = f"After wave {arguments['wave']}, {len(failed)} clusters have failed, more than {most}: {some}."
+        stopped = f"Failed by wave {arguments['wave']}: {len(failed)} of the clusters, more than {most}: {some}."
         return Ready({"next": 0, "stopped": stopped})
     return Ready({"next": later[0] if later else 0, "stopped": ""})

@@ -390,7 +390,7 @@ def test_the_member_role_allows_what_a_rollout_calls_and_nothing_else(template: 
     tags = {iam.listed(s["Action"])[0]: s["Condition"]["ForAllValues:StringEquals"] for s in statements[1:]}
     assert tags == {
         "rds:AddTagsToResource": {"aws:TagKeys": ["kerberos", "kerberos-rollout"]},
-        "rds:RemoveTagsFromResource": {"aws:TagKeys": ["kerberos-status", "kerberos-message"]},
+        "rds:RemoveTagsFromResource": {"aws:TagKeys": ["kerberos-status", "kerberos-message", "kerberos-remedy"]},
     }
 
 
