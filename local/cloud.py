@@ -161,8 +161,10 @@ class Cloud:
         """The Region in which a call is being answered; home's when there is none."""
         return present().region
 
-    def deploy(self, account: str, region: str, parameters: Mapping[str, str] | None = None) -> Deployed:
-        """Deploy the template in an account and Region, into the default VPC that is there.
+    def deploy(
+        self, account: str, region: str, parameters: Mapping[str, str] | None = None, template: str = ""
+    ) -> Deployed:
+        """Deploy the template, or another one, in an account and Region, into the default VPC that is there.
 
         Raises:
             ValueError: it is there already.
@@ -173,7 +175,7 @@ class Cloud:
             self.credentials(account)
             network = self.networks.own()
             given = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), **(parameters or {})}
-            self.deployed[place] = Deployed(network, given, stack.deploy(self, given))
+            self.deployed[place] = Deployed(network, given, stack.deploy(self, given, template))
             return self.deployed[place]
 
     def client(self, service: str, account: str = "", region: str = "") -> Any:

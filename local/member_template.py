@@ -195,30 +195,6 @@ def write(built: Path, folder: Path, architecture: str) -> Path:
     return path
 
 
-def unbuilt() -> dict[str, str]:
-    """Names of zips for whoever has not built them: in the local cloud functions run from their source."""
-    return {name: f"{name}.zip" for name in code_of_the_member()}
-
-
-def for_moto() -> dict[str, Any]:
-    """The template for an account of the local cloud, less what moto cannot make; its zips are `unbuilt()`.
-
-    moto wants to find these in the bucket, in whichever account that is: `upload` puts them there.
-    """
-    made = template(unbuilt())
-    resources = made["Resources"].items()
-    known = {name: resource for name, resource in resources if resource["Type"] not in stack.UNKNOWN_TO_MOTO}
-    return {**made, "Resources": known}
-
-
-def upload(s3: Any, bucket: str, prefix: str = "aurora-kerberos") -> None:
-    """Something in the place of each zip of `unbuilt()`, into a bucket that is made, by a client of moto's S3."""
-    place = {"LocationConstraint": s3.meta.region_name}
-    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
-    for name in unbuilt().values():
-        s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=b"not built")
-
-
 def main() -> int:
     """Build, write, and say what is to be uploaded."""
     parser = argparse.ArgumentParser(prog="python -m local.member_template", description=__doc__.partition("\n")[0])

@@ -29,6 +29,7 @@ from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
 from local.login import Login, login
+from local.members import deploy as deploy_member
 from local.moments import Listener, Moment
 from local.network import Vpc
 from local.organizations import Organization
@@ -519,10 +520,14 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
 
 
 def add_member(cloud: Cloud, member: Member) -> None:
-    """Deploy an account's stacks."""
+    """Deploy an account's stacks: the member template, if rollouts may come there."""
     alike = {name: value for name, value in cloud.parameters.items() if name != "Rollout"}
+    parameters = {**alike, **member.parameters}
     for region in member.regions:
-        cloud.deploy(member.account, region, {**alike, **member.parameters})
+        if parameters.get("ManagementAccountId"):
+            deploy_member(cloud, Place(member.account, region), parameters)
+        else:
+            cloud.deploy(member.account, region, parameters)
 
 
 def put_contents(cloud: Cloud, start: AtStart) -> None:

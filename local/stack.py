@@ -106,15 +106,16 @@ def deploy_directory_account(cloud: Cloud, account: str) -> None:
     )
 
 
-def deploy(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create the stack in the present account and Region; its outputs.
+def deploy(cloud: Cloud, parameters: Mapping[str, str], template: str = "") -> dict[str, str]:
+    """Create the stack in the present account and Region, of `expanded()` or another template; its outputs.
 
     moto is told directly: to sign and send the template takes longer than to make what is in it.
     """
-    stack = cloudformation_backends[cloud.account][cloud.region].create_stack(STACK, expanded(), dict(parameters))
+    backend = cloudformation_backends[cloud.account][cloud.region]
+    stack = backend.create_stack(STACK, template or expanded(), dict(parameters))
     for logical_id, properties in functions().items():
-        made = stack.resource_map[logical_id]
-        if made:  # its condition holds
+        made = stack.resource_map.get(logical_id)
+        if made:  # it is in the template, and its condition holds
             name = made.physical_resource_id
             cloud.functions.add(name, logical_id, properties["CodeUri"], "VpcConfig" in properties)
     return {output["OutputKey"]: output["OutputValue"] for output in stack.outputs}

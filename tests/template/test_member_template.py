@@ -20,8 +20,9 @@ from botocore import xform_name
 from moto.cloudformation.models import cloudformation_backends
 from moto.s3.models import s3_backends
 
-from local import build, iam, member_template, stack
+from local import build, iam, member_template, members, stack
 from local.cloud import Cloud, environment_of
+from local.places import Place
 
 pytestmark = pytest.mark.xdist_group("build")
 
@@ -156,7 +157,7 @@ def test_parameters_are_the_stack_s_but_for_the_rollout(template: Template, whol
 @pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
 def test_the_architecture_is_the_one_it_was_built_for(architecture: str) -> None:
     with environment_of("eu-central-1"):
-        made = member_template.template(member_template.unbuilt(), architecture)
+        made = member_template.template(members.artifacts(), architecture)
     assert made["Parameters"]["Architecture"]["Default"] == architecture
     assert made["Parameters"]["Architecture"]["AllowedValues"] == [architecture]
 
@@ -338,24 +339,23 @@ def cloud() -> Iterator[Cloud]:
 
 def test_a_member_account_can_deploy_it(cloud: Cloud) -> None:
     """With code of another account's bucket, and the network of its own SSM parameters."""
-    ssm, region = cloud.client("ssm", MEMBER), cloud.region
-    ssm.put_parameter(Name="/aurora-kerberos/vpc-id", Value="vpc-member", Type="String")
-    ssm.put_parameter(Name="/aurora-kerberos/subnet-ids", Value="subnet-a,subnet-b", Type="StringList")
-    member_template.upload(cloud.client("s3"), f"artifacts-{region}")
-    assert f"artifacts-{region}" not in s3_backends[MEMBER]["aws"].buckets
-    parameters = {"ManagementAccountId": cloud.home, "ArtifactBucket": "artifacts"}
-    text = json.dumps(member_template.for_moto())
-    deployed = cloudformation_backends[MEMBER][region].create_stack("member", text, parameters)
-    assert deployed.status == "CREATE_COMPLETE"
-    sweep = cloud.client("lambda", MEMBER).get_function(
-        FunctionName=deployed.resource_map["SweepClusters"].physical_resource_id
+    place = Place(MEMBER, "eu-west-1")
+    members.deploy(cloud, place, {"ManagementAccountId": cloud.home})
+    assert not s3_backends[MEMBER]["aws"].buckets
+    deployed, stacks = cloud.deployed[place], cloudformation_backends[MEMBER][place.region].stacks.values()
+    (made,) = stacks
+    assert made.status == "CREATE_COMPLETE"
+    sweep = cloud.client("lambda", *place).get_function(
+        FunctionName=made.resource_map["SweepClusters"].physical_resource_id
     )
     variables = sweep["Configuration"]["Environment"]["Variables"]
-    assert (variables["VPC_ID"], variables["SUBNET_IDS"]) == ("vpc-member", "subnet-a,subnet-b")
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed.outputs}
-    definition = cloud.client("stepfunctions", MEMBER).describe_state_machine(stateMachineArn=outputs["StateMachine"])
-    assert "${" not in definition["definition"]
-    role = cloud.client("iam", MEMBER).get_role(RoleName=f"aurora-kerberos-member-{region}")["Role"]
+    assert (variables["VPC_ID"], variables["SUBNET_IDS"].split(",")) == (deployed.network.vpc, deployed.network.subnets)
+    assert variables["VPC_ID"].startswith("vpc-")
+    machine = cloud.client("stepfunctions", *place).describe_state_machine(
+        stateMachineArn=deployed.outputs["StateMachine"]
+    )
+    assert "${" not in machine["definition"]
+    role = cloud.client("iam", *place).get_role(RoleName=f"aurora-kerberos-member-{place.region}")["Role"]
     (trusted,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trusted["Principal"] == {"AWS": f"arn:aws:iam::{cloud.home}:root"}
     assert trusted["Condition"] == {"StringEquals": {"sts:ExternalId": "aurora-kerberos"}}
