@@ -774,7 +774,7 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
                     DomainIAMRoleName=happening.role,
                 )
         case RollOut():
-            cloud.start_execution(cloud.outputs["RolloutStateMachine"], happening.roll_out)
+            cloud.start_execution(cloud.outputs["RolloutStateMachine"], resolved(happening.roll_out, cloud.named))
         case Answer():
             cloud.happened(f"somebody runs the command to {happening.answer}")
             run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
