@@ -39,8 +39,8 @@ class Organization(BaseModel):
     management: str = Field(description="Number of the management account.")
     units: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`. "
-        "An execution's input means one by `$name`.",
+        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`. An execution's "
+        "input means one by `$name`.",
     )
     suspended: list[str] = Field(default_factory=list, description="Accounts that have been closed.")
     administrators: list[str] = Field(
@@ -55,7 +55,6 @@ def found(cloud: Cloud, wanted: str | Organization, accounts: Iterable[str] = ()
     cloud.directories.organization = described.management
     cloud.organization = described
     client = cloud.client("organizations", described.management)
-    organizations_backends.master_accounts.clear()  # moto remembers them from cloud to cloud
     client.create_organization()
     backend = organizations_backends[described.management]["aws"]
     backend.accounts[0].name = described.names.get(described.management, "management")
