@@ -39,12 +39,12 @@ def test_cfn_lint_takes_the_definition(tmp_path: Path, machine: str) -> None:
     # cfn-lint does not know yet that MaxConcurrency may be an expression (Amazon States Language, Map state).
     written = written.replace('"MaxConcurrency": "{% $listed.request.at_once %}"', '"MaxConcurrency": 10')
     definition = json.loads(written.replace("${", "arn:aws:lambda:eu-central-1:1:function:$<"))
-    machine = {
+    resource = {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/machine", "Definition": definition},
     }
     template = tmp_path / "machine.json"
-    template.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": machine}}))
+    template.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": resource}}))
     done = subprocess.run([BIN / "cfn-lint", template], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
