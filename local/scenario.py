@@ -490,8 +490,7 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
         cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password)
         create_users(cloud, domain.domain, domain.users)
     for directory in start.directories:
-        with places.at(directory.place):
-            add_directory(cloud, directory)
+        add_directory(cloud, directory)
     for name in start.security_groups:
         made = cloud.client("ec2").create_security_group(GroupName=name, Description=name, VpcId=cloud.vpc)
         cloud.named[name] = made["GroupId"]
@@ -543,7 +542,13 @@ def put_contents(cloud: Cloud, start: AtStart) -> None:
 
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
-    """A directory that was made long ago."""
+    """A directory that was made long ago, in its account and Region."""
+    with places.at(directory.place):
+        add_directory_here(cloud, directory)
+
+
+def add_directory_here(cloud: Cloud, directory: Directory) -> None:
+    """A directory of the present account and Region."""
     placed = cloud.networks.named(directory.vpc)
     if directory.account != cloud.home and directory.place not in cloud.deployed:
         stack.deploy_directory_account(cloud, directory.account)
