@@ -39,8 +39,8 @@ class Organization(BaseModel):
     management: str = Field(description="Number of the management account.")
     units: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`. An execution's input "
-        "means one by `$name`.",
+        description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`. An execution's "
+        "input means one by `$name`.",
     )
     suspended: list[str] = Field(default_factory=list, description="Accounts that have been closed.")
     administrators: list[str] = Field(

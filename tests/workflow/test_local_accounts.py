@@ -194,12 +194,38 @@ def test_an_organization_is_what_the_scenario_says(cloud: Cloud) -> None:
         units = client.list_organizational_units_for_parent(ParentId=root["Id"])["OrganizationalUnits"]
         assert {unit["Name"] for unit in units} == {"Workloads", "Sandbox"}
         (workloads,) = [unit["Id"] for unit in units if unit["Name"] == "Workloads"]
+        assert cloud.named["Workloads"] == workloads  # `$Workloads` in an input
         there = client.list_accounts_for_parent(ParentId=workloads)["Accounts"]
         assert [each["Id"] for each in there] == [FAR]
         children = client.list_children(ParentId=workloads, ChildType="ORGANIZATIONAL_UNIT")["Children"]
         inner = client.list_accounts_for_parent(ParentId=children[0]["Id"])["Accounts"]
         assert [each["Id"] for each in inner] == ["444444444444"]
     assert refused(cloud.client("organizations", FAR).list_accounts) == "AccessDeniedException"
+
+
+def test_a_closed_account_lets_nobody_in(cloud: Cloud) -> None:
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [TRUSTS_HOME]})
+    arn = cloud.client("iam", FAR).create_role(RoleName="member", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+    organizations.found(cloud, Organization(management=HOME.account, suspended=[FAR]))
+    asked = {"RoleArn": arn, "RoleSessionName": "test", "ExternalId": "the-right-one"}
+    assert refused(cloud.client("sts").assume_role, **asked) == "AccessDenied"
+
+
+def test_a_role_may_be_for_the_organization(cloud: Cloud) -> None:
+    organizations.found(cloud, Organization(management=HOME.account, units={"Workloads": [FAR]}))
+    ours = cloud.client("organizations").describe_organization()["Organization"]["Id"]
+    condition = {"StringEquals": {"aws:PrincipalOrgID": ours}}
+    statement = {**TRUSTS_HOME, "Principal": {"AWS": "*"}, "Condition": condition}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    arn = cloud.client("iam").create_role(RoleName="for-us", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+    asked = {"RoleArn": arn, "RoleSessionName": "test"}
+    assert cloud.client("sts", FAR).assume_role(**asked)["Credentials"]
+    assert refused(cloud.client("sts", "333333333333").assume_role, **asked) == "AccessDenied"
+
+
+def test_there_is_one_stack_in_an_account_and_region(cloud: Cloud) -> None:
+    with pytest.raises(ValueError, match=f"a stack in {FAR} in eu-west-1 already"):
+        cloud.deploy(FAR, "eu-west-1")
 
 
 def test_a_scenario_names_what_is_elsewhere() -> None:
