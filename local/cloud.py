@@ -17,6 +17,7 @@ import boto3
 from moto import mock_aws
 from moto.events.models import events_backends
 from moto.iam.models import AccessKey, iam_backends
+from moto.organizations.models import organizations_backends
 from pydantic import BaseModel, ConfigDict, Field
 
 from local import current, moto_patches, places, stack
@@ -130,6 +131,7 @@ class Cloud:
                 )
             )
             moto_patches.install()
+            organizations_backends.master_accounts.clear()  # which moto remembers from cloud to cloud
             current.enter(self)
             opened.callback(current.leave)
             self.directories = Directories(self, folder)

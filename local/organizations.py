@@ -55,7 +55,6 @@ def found(cloud: Cloud, wanted: str | Organization, accounts: Iterable[str] = ()
     cloud.directories.organization = described.management
     cloud.organization = described
     client = cloud.client("organizations", described.management)
-    organizations_backends.master_accounts.clear()  # moto remembers them from cloud to cloud
     client.create_organization()
     backend = organizations_backends[described.management]["aws"]
     backend.accounts[0].name = described.names.get(described.management, "management")
