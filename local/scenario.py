@@ -500,8 +500,7 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
         with places.of(group) as name:
             add_parameter_group(cloud, name, libraries)
     for cluster in start.clusters:
-        with places.at(cluster.place):
-            add_cluster(cloud, cluster)
+        add_cluster(cloud, cluster)
     for snapshot, cluster_id in start.snapshots.items():
         with places.of(snapshot) as name:
             cloud.client("rds").create_db_cluster_snapshot(
@@ -603,49 +602,50 @@ def add_trust(cloud: Cloud, directory: Any, trust: ExistingTrust) -> None:
 
 def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
     """A cluster that was made long ago, with its instances and its PostgreSQL."""
-    client = cloud.client("rds")
-    managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
-    password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
-    placed = cloud.networks.named(cluster.vpc if isinstance(cluster.vpc, str) else "default")
-    group = cloud.client("ec2").create_security_group(
-        GroupName=f"{cluster.id}-database", Description="database", VpcId=placed.vpc
-    )["GroupId"]
-    client.create_db_cluster(
-        DBClusterIdentifier=cluster.id,
-        Engine=cluster.engine,
-        EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
-        MasterUsername=MASTER,
-        VpcSecurityGroupIds=[group],
-        DBSubnetGroupName=cloud.subnet_group_of(placed),
-        DBClusterParameterGroupName=cluster.parameter_group or f"default.{cluster.engine}16",
-        Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
-        **password,
-    )
-    made = rds.cluster_of(cloud, cluster.id)
-    made.created = made.cluster_create_time = made.earliest_restorable_time = datetime.combine(cluster.made, time())
-    made._enable_http_endpoint = cluster.data_api
-    if cluster.secondary:
-        cloud.secondaries.add(places.written(cluster.id))
-    for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
-        client.create_db_instance(
-            DBInstanceIdentifier=name,
+    with places.at(cluster.place):
+        client = cloud.client("rds")
+        managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
+        password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
+        placed = cloud.networks.named(cluster.vpc if isinstance(cluster.vpc, str) else "default")
+        group = cloud.client("ec2").create_security_group(
+            GroupName=f"{cluster.id}-database", Description="database", VpcId=placed.vpc
+        )["GroupId"]
+        client.create_db_cluster(
             DBClusterIdentifier=cluster.id,
             Engine=cluster.engine,
-            DBInstanceClass="db.r6g.large",
+            EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
+            MasterUsername=MASTER,
+            VpcSecurityGroupIds=[group],
+            DBSubnetGroupName=cloud.subnet_group_of(placed),
+            DBClusterParameterGroupName=cluster.parameter_group or f"default.{cluster.engine}16",
+            Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
+            **password,
         )
-        instance = rds.backend(cloud).databases[name]
-        instance.instance_create_time = made.created
-        instance.status = cluster.instance_status.get(name, "available")
-    if not cluster.vpc:
-        made.db_subnet_group_name, made.vpc_security_group_ids = None, []
-    made.status = cluster.status
-    if cluster.becomes_available is not None:
-        cloud.clock.call_later(cluster.becomes_available, lambda: setattr(made, "status", "available"))
-    cloud.failing_joins[places.written(cluster.id)] = cluster.failing_joins
-    add_master_secret(cloud, cluster, made)
-    network.furnish_cluster(cloud, made, group, cluster.lets_in, cluster.lets_out)
-    if cluster.membership:
-        add_membership(cloud, cluster.membership, made)
+        made = rds.cluster_of(cloud, cluster.id)
+        made.created = made.cluster_create_time = made.earliest_restorable_time = datetime.combine(cluster.made, time())
+        made._enable_http_endpoint = cluster.data_api
+        if cluster.secondary:
+            cloud.secondaries.add(places.written(cluster.id))
+        for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
+            client.create_db_instance(
+                DBInstanceIdentifier=name,
+                DBClusterIdentifier=cluster.id,
+                Engine=cluster.engine,
+                DBInstanceClass="db.r6g.large",
+            )
+            instance = rds.backend(cloud).databases[name]
+            instance.instance_create_time = made.created
+            instance.status = cluster.instance_status.get(name, "available")
+        if not cluster.vpc:
+            made.db_subnet_group_name, made.vpc_security_group_ids = None, []
+        made.status = cluster.status
+        if cluster.becomes_available is not None:
+            cloud.clock.call_later(cluster.becomes_available, lambda: setattr(made, "status", "available"))
+        cloud.failing_joins[places.written(cluster.id)] = cluster.failing_joins
+        add_master_secret(cloud, cluster, made)
+        network.furnish_cluster(cloud, made, group, cluster.lets_in, cluster.lets_out)
+        if cluster.membership:
+            add_membership(cloud, cluster.membership, made)
 
 
 def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
