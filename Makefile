@@ -1,9 +1,10 @@
-# What there is to do: make demo · make test · make lint · make build · make bench. The rest is done by these.
+# What there is to do: make demo · make test · make lint · make build · make bench ·
+# make member-template. The rest is done by these.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: demo test lint build bench docs setup packages active-directory lock
+.PHONY: demo test lint build member-template bench docs setup packages active-directory lock
 
 demo: setup                      ## From the tag to the login, in seconds; writes run.html
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
@@ -22,6 +23,9 @@ lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the 
 
 build: setup                     ## sam build, without Docker
 	@$(VENV)/python -m local.build $(ARGUMENTS)
+
+member-template: setup           ## The stack for the accounts of an organization, as a StackSet takes it
+	@$(VENV)/python -m local.member_template $(ARGUMENTS)
 
 bench: setup                     ## Polling beside that of others, in transitions, API calls and lag
 	@$(VENV)/python -m local.bench

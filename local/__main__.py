@@ -1,4 +1,4 @@
-"""The local run's command line: `python -m local rehearse FILE`."""
+"""The command line: `python -m local rehearse FILE` on this machine, `python -m local watch` for a rollout in AWS."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
-from local import page, stack
-
 
 def main() -> int:
-    """Run the command; exit status 0 when all is true that must be, 1 when not, 2 for a scenario that is not valid."""
+    """Run the command; exit status 0 when all went well, 1 when not, 2 when it could not be begun."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
     rehearsal = commands.add_parser("rehearse", help="run a scenario")
@@ -23,6 +21,12 @@ def main() -> int:
     rehearsal.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     rehearsal.add_argument("--html", type=Path, metavar="PAGE", help="write the run as a self-contained page")
     rehearsal.set_defaults(command=rehearse)
+    watching = commands.add_parser("watch", help="show a rollout of AWS until it has ended")
+    watching.add_argument("execution", nargs="?", default="", help="name or ARN; the newest when left out")
+    watching.add_argument("--stack", default="aurora-kerberos", help="of the account that starts rollouts")
+    watching.add_argument("--profile", default="", help="of the AWS configuration")
+    watching.add_argument("--region", default="", help="of the stack; the profile's when left out")
+    watching.set_defaults(command=watch)
     documents = commands.add_parser("docs", help="write what of the documentation is made from the code")
     documents.set_defaults(command=write_docs)
     arguments = parser.parse_args()
@@ -32,7 +36,7 @@ def main() -> int:
 
 def rehearse(arguments: argparse.Namespace) -> int:
     """`rehearse FILE [--json] [--html PAGE]`."""
-    from local import scenario  # noqa: PLC0415  moto takes a second, which a mistyped path need not
+    from local import page, scenario, stack  # noqa: PLC0415  moto takes a second, which no other command needs
     from local.terminal import Terminal  # noqa: PLC0415
 
     try:
@@ -55,6 +59,13 @@ def rehearse(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(f"The run as a picture: {arguments.html}")
     return 0 if result.passed else 1
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """`watch [EXECUTION] [--stack STACK] [--profile PROFILE] [--region REGION]`."""
+    from local.watch import watch as follow  # noqa: PLC0415  boto3 takes half a second
+
+    return follow(arguments.execution, arguments.stack, arguments.profile, arguments.region)
 
 
 def write_docs(_: argparse.Namespace) -> int:

@@ -21,17 +21,18 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.utils import ArnParser
 from moto.iam.models import get_account_id_from, iam_backends
 
-from local import iam
+from local import iam, places
 from local.current import current
 from local.faults import READS, AwsError
 from local.forgetting import forgotten
+from local.places import Place, present
 
 Parameters = Mapping[str, Any]
 
-HOME = "123456789012"  # moto's account for who has no credentials: where the stack is
+HOME = places.HOME.account
 
-# .function: logical id of the function whose handler runs in this thread, .execution: for which execution;
-# .account: whose call is being answered; .within: one is.
+# .function: logical id of the function whose handler runs in this thread, .place: where that is, .execution: for which
+# execution; .role: ARN of the role with which the call is made that is being answered; .within: one is.
 calling = threading.local()
 
 
@@ -40,8 +41,8 @@ class Call:
     """One call.
 
     `error` is AWS's code when it was refused; `needs` are the IAM actions it needed of who made it: of the function, or
-    of the role (by its name) that the function had assumed. `account` is where it was made, `execution` (a name) for
-    which execution.
+    of the role (by its name) that the function had assumed. `account` and `region` are where it was made, `execution`
+    (a name) for which execution.
     """
 
     function: str
@@ -53,6 +54,12 @@ class Call:
     role: str = ""
     account: str = HOME
     execution: str = ""
+    region: str = places.HOME.region
+
+    @property
+    def place(self) -> Place:
+        """Where it was made."""
+        return Place(self.account, self.region)
 
     @property
     def name(self) -> str:
@@ -99,25 +106,20 @@ def _remember_parameters(params: Parameters, context: dict[str, Any], **_: Any) 
 
 
 @contextmanager
-def _the_cloud_itself(account: str) -> Iterator[str]:
+def _the_cloud_itself(place: Place) -> Iterator[str]:
     """What the fakes call is not called by the function; the name of that function."""
-    function, before, within = getattr(calling, "function", ""), account_of_the_call(), within_a_call()
-    calling.function, calling.account, calling.within = "", account, True
+    function, within = getattr(calling, "function", ""), within_a_call()
+    calling.function, calling.within = "", True
     try:
-        yield function
+        with places.at(place):
+            yield function
     finally:
-        calling.function, calling.account, calling.within = function, before, within
+        calling.function, calling.within = function, within
 
 
 def within_a_call() -> bool:
     """Whether a call is being answered in this thread."""
     return getattr(calling, "within", False)
-
-
-def account_of_the_call() -> str:
-    """The account whose call is being answered in this thread; the stack's own when there is none."""
-    account: str = getattr(calling, "account", HOME)
-    return account
 
 
 def _caller(request_signer: Any) -> tuple[str, str]:
@@ -126,6 +128,12 @@ def _caller(request_signer: Any) -> tuple[str, str]:
     account = get_account_id_from(key)
     found = iam_backends[account]["aws"].access_keys.get(key)
     return account, str(getattr(found, "role_arn", None) or "").rpartition("/")[2]
+
+
+def _region(context: Parameters) -> str:
+    """The Region of a client; a service that is the same in all of them is called from the present one."""
+    region: str = context["client_region"]
+    return present().region if region.endswith("-global") else region
 
 
 def metadata(status: int) -> dict[str, Any]:
@@ -142,15 +150,21 @@ def _before_call(
     service, operation = model.service_model.service_name, model.name
     parameters = context["local_parameters"]
     account, role = _caller(request_signer)
+    place = Place(account, _region(context))
     inner = within_a_call()
-    with _the_cloud_itself(account) as function:
+    with _the_cloud_itself(place) as function:
         needs = iam.needed(cloud, service, operation, parameters) if function else ()
+        execution = getattr(calling, "execution", "")
         call = context["local_call"] = Call(
-            function, service, operation, parameters, "", needs, role, account, getattr(calling, "execution", "")
+            function, service, operation, parameters, "", needs, role, account, execution, place.region
         )
+        calling.role = ""
         try:
             if function:
-                iam.authorize(cloud, call)
+                with places.at(getattr(calling, "place", places.HOME)):
+                    role = role or cloud.functions.role(function)
+                calling.role = f"arn:aws:iam::{account}:role/{role}"
+                iam.authorize(cloud, call, role)
             # What a fake calls is AWS's own business.
             answer = None if inner and not function else _struck(cloud, call, model, _attempts(context))
             if answer is not None:
@@ -200,7 +214,7 @@ def _struck(cloud: Any, call: Call, model: Any, attempts: int) -> Mapping[str, A
             _perform(cloud, call)
         else:
             cloud.record(replace(call, error="ReadTimeout"))
-    raise ReadTimeoutError(endpoint_url=f"https://{call.service}.{cloud.region}.amazonaws.com/")
+    raise ReadTimeoutError(endpoint_url=f"https://{call.service}.{call.region}.amazonaws.com/")
 
 
 def _struck_function(cloud: Any, call: Call) -> Mapping[str, Any] | None:
@@ -225,7 +239,7 @@ def _struck_function(cloud: Any, call: Call) -> Mapping[str, Any] | None:
 def _perform(cloud: Any, call: Call) -> None:
     """Let a call take effect, whatever the answer."""
     try:
-        getattr(cloud.client(call.service, call.account), xform_name(call.operation))(**call.parameters)
+        getattr(cloud.client(call.service, call.account, call.region), xform_name(call.operation))(**call.parameters)
     except ClientError as error:
         cloud.record(replace(call, error=error.response["Error"]["Code"]))
     else:
@@ -238,7 +252,7 @@ def _after_call(http_response: Any, parsed: dict[str, Any], context: dict[str, A
         return
     call: Call = context.pop("local_call")
     error = parsed.get("Error", {}).get("Code", "") if http_response.status_code >= 300 else ""
-    with _the_cloud_itself(call.account):
+    with _the_cloud_itself(call.place):
         cloud.record(replace(call, error=error))
         if not error and (call.service, call.operation) in aftermaths:
             aftermaths[call.service, call.operation](cloud, call.parameters, parsed)
@@ -255,9 +269,3 @@ def arn_name(arn: str) -> str:
     """The last part of an ARN's resource, be it after a colon or a slash."""
     resource: str = ArnParser().parse_arn(arn)["resource"]
     return resource.replace("/", ":").rpartition(":")[2]
-
-
-def account_of(arn: str) -> str:
-    """The account that an ARN names."""
-    account: str = ArnParser().parse_arn(arn)["account"]
-    return account

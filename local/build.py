@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -36,8 +37,8 @@ def find(version: str) -> Path | None:
     return None
 
 
-def main() -> int:
-    """Build, or say which Python is missing; arguments go to `sam build`."""
+def run(arguments: Sequence[str]) -> int:
+    """Build, or say which Python is missing; its exit code. The arguments go to `sam build`."""
     version = runtime()
     python = find(version)
     if python is None:
@@ -51,8 +52,8 @@ def main() -> int:
     environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
     environment["PATH"] = os.pathsep.join([str(python.parent), environment.get("PATH", "")])
     sam = Path(sys.executable).parent / "sam"
-    return subprocess.run([sam, "build", *sys.argv[1:]], cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.run([sam, "build", *arguments], cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(sys.argv[1:]))

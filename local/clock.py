@@ -6,8 +6,10 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 BEGINNING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 STALLED = 120  # real seconds without an execution coming to a wait: something hangs
@@ -47,9 +49,10 @@ class Clock:
         return BEGINNING + timedelta(seconds=self.now)
 
     def call_later(self, seconds: float, action: Callable[[], None], background: bool = False) -> Due:
-        """Have `action` happen in `seconds`, in the thread that runs the clock."""
+        """Have `action` happen in `seconds`, in the thread that runs the clock, and in the place of who asks for it."""
         with self._changed:
-            due = Due(self.now + max(0.0, seconds), next(self._order), action, background)
+            placed = partial(copy_context().run, action)
+            due = Due(self.now + max(0.0, seconds), next(self._order), placed, background)
             heapq.heappush(self._due, due)
             return due
 

@@ -9,17 +9,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import boto3
 from moto import mock_aws
 from moto.events.models import events_backends
-from moto.iam.models import iam_backends
+from moto.iam.models import AccessKey, iam_backends
+from moto.organizations.models import organizations_backends
 from pydantic import BaseModel, ConfigDict, Field
 
-from local import current, moto_patches, stack
+from local import current, moto_patches, places, stack
 from local import data_api as _data_api  # noqa: F401  registers its fakes
 from local import directory_data as _directory_data  # noqa: F401  registers its fakes
 from local import directory_sharing as _directory_sharing  # noqa: F401  registers its fakes
@@ -30,7 +31,8 @@ from local import rds as _rds
 from local import sns as _sns  # noqa: F401  registers its fakes
 from local import step_functions as _step_functions  # noqa: F401  registers its fakes
 from local import sts as _sts  # noqa: F401  registers its fakes
-from local.aws import HOME, Call, account_of, account_of_the_call
+from local.aws import Call
+from local.clients import access_key, client_of, session_of
 from local.clock import Clock
 from local.databases import Databases
 from local.directory_service import Directories
@@ -39,6 +41,8 @@ from local.faults import Faults
 from local.functions import Functions
 from local.moments import Kind, Listener, Moment
 from local.network import Hosts, Network, Networks, reaches
+from local.organizations import Organization
+from local.places import HOME, Place, at, present, written
 from local.servers import LOOPBACK, NOBODY
 
 MINUTE = 60
@@ -64,19 +68,28 @@ class Takes(BaseModel):
     event: int = Field(1, description="EventBridge's delivery of a tag event.")
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """A stack in an account and Region: its VPC, parameters and outputs."""
+
+    network: Network
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
 class Cloud:
-    """An account with the stack deployed, and other accounts beside it, in one Region, from `with` to its end.
+    """An account and Region with the stack deployed, at home, and others beside it, from `with` to its end.
 
     Args:
         parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
         takes: how long things take.
         listener: told every moment as it happens.
 
-    `stop_at` are executions and states by name: such an execution is stopped when it first enters the state.
+    `stop_at` are executions and states by name: such an execution is stopped when it first enters the state. `deployed`
+    are the stacks by their places. What the cloud has by name, it has by the name that `places.written` gives it.
     """
 
-    home = HOME
-    region = "eu-central-1"
+    home = HOME.account
 
     def __init__(
         self,
@@ -99,15 +112,15 @@ class Cloud:
         self.failing_joins: dict[str, int] = {}
         self.secondaries: set[str] = set()
         self.named: dict[str, str] = {}
-        self._clients: dict[tuple[str, str], Any] = {}
-        self._sessions: dict[str, boto3.Session] = {}
+        self.deployed: dict[Place, Deployed] = {}
+        self.organization: Organization | None = None
         self._listener = listener
         self._open = ExitStack()
 
     def __enter__(self) -> Cloud:
         with contextlib.ExitStack() as opened:
             folder = Path(opened.enter_context(temporary_folder()))
-            opened.enter_context(environment_of(self.region))
+            opened.enter_context(environment_of(HOME.region))
             opened.enter_context(
                 mock_aws(
                     config={
@@ -118,21 +131,20 @@ class Cloud:
                 )
             )
             moto_patches.install()
+            organizations_backends.master_accounts.clear()  # which moto remembers from cloud to cloud
             current.enter(self)
             opened.callback(current.leave)
             self.directories = Directories(self, folder)
             opened.callback(self.directories.stop)
             self.databases = Databases(folder)
             opened.callback(self.databases.stop)
-            self._overlay = folder / "kdcs.conf"
+            self._folder = folder
             self.functions = Functions(self)
             self.networks = Networks(self)
-            network = self.networks.named("default")
-            self.vpc, self.subnets = network.vpc, network.subnets
-            self.subnet_group = self.subnet_group_of(network)
-            placed = {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
-            self.outputs = stack.deploy(self, placed | self.parameters)
-            self.state_machine = self.outputs["StateMachine"]
+            home = self.deploy(*HOME, self.parameters)
+            self.vpc, self.subnets = home.network.vpc, home.network.subnets
+            self.subnet_group = self.subnet_group_of(home.network)
+            self.outputs, self.state_machine = home.outputs, home.outputs["StateMachine"]
             self._open = opened.pop_all()
         return self
 
@@ -143,25 +155,50 @@ class Cloud:
 
     @property
     def account(self) -> str:
-        """The account whose call is being answered; the stack's own when there is none."""
-        return account_of_the_call()
+        """The account whose call is being answered; home's when there is none."""
+        return present().account
 
-    def client(self, service: str, account: str = "") -> Any:
-        """A client for the cloud itself and for tests, of the present account or a named one; functions have others."""
-        account = account or self.account
-        if account == self.home:
-            return home_client(service, self.region)
-        if (service, account) not in self._clients:
-            session = self._session(account)
-            self._clients[service, account] = session.client(service, region_name=self.region)  # type: ignore[call-overload]  # any service
-        return self._clients[service, account]
+    @property
+    def region(self) -> str:
+        """The Region in which a call is being answered; home's when there is none."""
+        return present().region
+
+    def deploy(
+        self, account: str, region: str, parameters: Mapping[str, str] | None = None, template: str = ""
+    ) -> Deployed:
+        """Deploy the template, or another one, in an account and Region, into the default VPC that is there.
+
+        Raises:
+            ValueError: it is there already.
+        """
+        with at(Place(account, region)) as place:
+            if place in self.deployed:
+                raise ValueError(f"There is a stack in {account} in {region} already.")
+            self.credentials(account)
+            network = self.networks.own()
+            given = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), **(parameters or {})}
+            self.deployed[place] = Deployed(network, given, stack.deploy(self, given, template))
+            return self.deployed[place]
+
+    def client(self, service: str, account: str = "", region: str = "") -> Any:
+        """A client for the cloud itself and for tests, of the present account and Region or others.
+
+        Functions have others.
+        """
+        self.credentials(account or self.account)
+        return client_of(service, account or self.account, region or self.region)
+
+    def credentials(self, account: str) -> Mapping[str, str]:
+        """An access key of an account, as environment variables: moto tells accounts apart by who signs."""
+        key_id, secret = access_key(account)
+        if account != self.home:  # whose is every key that moto does not know
+            keys = iam_backends[account]["aws"].access_keys
+            keys.setdefault(key_id, AccessKey(None, "ASIA", account))
+        return {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret}
 
     def _session(self, account: str) -> boto3.Session:
-        """moto tells accounts apart by whose access key signs."""
-        if account not in self._sessions:
-            key = iam_backends[account]["aws"].create_temp_access_key()
-            self._sessions[account] = boto3.Session(key.access_key_id, key.secret_access_key)
-        return self._sessions[account]
+        self.credentials(account)
+        return session_of(account)
 
     def arn(self, service: str, resource: str, region: bool = True) -> str:
         """The ARN of a resource of this account."""
@@ -169,11 +206,13 @@ class Cloud:
 
     def cluster_arn(self, cluster: str) -> str:
         """The ARN of a DB cluster."""
-        return self.arn("rds", f"cluster:{cluster}")
+        with places.of(written(cluster)) as name:
+            return self.arn("rds", f"cluster:{name}")
 
     def subnet_group_of(self, network: Network) -> str:
         """The name of a DB subnet group with the subnets of a VPC, made when first asked for."""
-        name = "databases" if network.vpc == self.vpc else f"databases-{network.vpc}"
+        own = any(network.vpc == each.network.vpc for each in self.deployed.values())
+        name = "databases" if own else f"databases-{network.vpc}"
         if name not in _rds.backend(self).subnet_groups:
             self.client("rds").create_db_subnet_group(
                 DBSubnetGroupName=name, DBSubnetGroupDescription="databases", SubnetIds=network.subnets
@@ -181,26 +220,26 @@ class Cloud:
         return name
 
     def start(self, request: Mapping[str, Any]) -> str:
-        """Start an execution as a person does in the console; its name."""
-        return self.start_execution(self.state_machine, request)
+        """Start an execution of the present account and Region as a person does in the console; its name."""
+        return self.start_execution(self.deployed[present()].outputs["StateMachine"], request)
 
     def start_execution(self, state_machine: str, request: Mapping[str, Any]) -> str:
         """Start an execution; its name."""
-        name = f"run-{len(self.executions) + 1}"
-        self.client("stepfunctions").start_execution(
+        name, place = f"run-{len(self.executions) + 1}", places.of_arn(state_machine)
+        self.client("stepfunctions", *place).start_execution(
             stateMachineArn=state_machine, name=name, input=json.dumps(request)
         )
-        return name
+        return written(name, place)
 
     def stop(self, execution: str, cause: str = "") -> None:
         """Stop an execution (its name) as a person does in the console."""
         arn = (self.executions.get(execution) or self.children[execution]).arn
-        self.client("stepfunctions", account_of(arn)).stop_execution(executionArn=arn, cause=cause)
+        self.client("stepfunctions", *places.of_arn(arn)).stop_execution(executionArn=arn, cause=cause)
 
     def redrive(self, execution: str) -> None:
         """Let an execution (its name) that did not succeed go on, as a person does in the console."""
         arn = self.executions[execution].arn
-        self.client("stepfunctions", account_of(arn)).redrive_execution(executionArn=arn)
+        self.client("stepfunctions", *places.of_arn(arn)).redrive_execution(executionArn=arn)
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """An event of an AWS service on the default bus, delivered as well as the scenario wants it."""
@@ -227,19 +266,23 @@ class Cloud:
             hosts: where the function is; None reaches everything.
             cluster: the one whose database it may want to reach.
         """
-        self._overlay.write_text(self.directories.client_conf(hosts))
+        kdcs = self._folder / f"kdcs-{self.account}-{self.region}.conf"
+        kdcs.write_text(self.directories.client_conf(hosts))
         database = _rds.backend(self).clusters.get(cluster)
         reached = not hosts or not database or reaches(self, hosts, Hosts.of_cluster(self, database), database.port)
         return {
             "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            **self.credentials(self.account),
             "PGHOSTADDR": LOOPBACK if reached else NOBODY,
-            "KRB5_CONFIG": str(self._overlay),
+            "KRB5_CONFIG": str(kdcs),
         }
 
     def refuse_to_join(self, cluster: str) -> bool:
         """Whether this attempt of a cluster to join its domain shall fail."""
-        left = self.failing_joins.get(cluster, 0)
-        self.failing_joins[cluster] = left - 1
+        name = written(cluster)
+        left = self.failing_joins.get(name, 0)
+        self.failing_joins[name] = left - 1
         return left > 0
 
     def record(self, call: Call) -> None:
@@ -289,12 +332,6 @@ class Cloud:
         execution = Execution(arn)
         known = self.children if execution.is_child else self.executions
         return known.setdefault(execution.name, execution)
-
-
-@cache
-def home_client(service: str, region: str) -> Any:
-    """A client of who has no credentials; all clouds have the same, for it knows nothing of them."""
-    return boto3.Session().client(service, region_name=region)  # type: ignore[call-overload]  # any service
 
 
 @contextlib.contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from local.kdc import Kdc
+from local.places import written
 from local.postgres import Postgres
 
 
 class Databases:
-    """The servers by cluster identifier."""
+    """The servers by cluster identifier, of the present account and Region or written with its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -19,28 +20,30 @@ class Databases:
 
     def add(self, cluster: str, user: str, password: str, statements: list[str]) -> int:
         """A server for a cluster, on which statements have been run long before; its port."""
-        self._servers[cluster] = Postgres(self.folder / cluster, user, password)
-        self._prepared[cluster] = statements
-        return self._servers[cluster].port
+        name = written(cluster)
+        self._servers[name] = Postgres(self.folder / name.replace("/", "-"), user, password)
+        self._prepared[name] = statements
+        return self._servers[name].port
 
     def copy(self, source: str, cluster: str) -> int:
         """A server for a cluster that is restored from another one's data; its port."""
-        user, password = self._servers[source].master
-        return self.add(cluster, user, password, self._prepared[source])
+        user, password = self._servers[written(source)].master
+        return self.add(cluster, user, password, self._prepared[written(source)])
 
     def start(self, cluster: str) -> None:
         """Start a cluster's server, if it is not running yet: a function may want to connect."""
-        if cluster not in self._started:
-            server = self._servers[cluster]
+        name = written(cluster)
+        if name not in self._started:
+            server = self._servers[name]
             server.start()
-            self._started.add(cluster)
-            for statement in self._prepared[cluster]:
+            self._started.add(name)
+            for statement in self._prepared[name]:
                 server.sql(statement)
 
     def server(self, cluster: str) -> Postgres:
         """The running server of a cluster."""
         self.start(cluster)
-        return self._servers[cluster]
+        return self._servers[written(cluster)]
 
     def join(self, cluster: str, endpoints: list[str], kdc: Kdc, krb5_conf: str = "") -> None:
         """What AWS does on a domain join: a service principal for each endpoint, its key on the server.
@@ -51,7 +54,7 @@ class Databases:
         for service in services:
             if not kdc.has_principal(service):
                 kdc.add_principal(service)
-        keytab = self.folder / f"{cluster}.keytab"
+        keytab = self.folder / f"{written(cluster).replace('/', '-')}.keytab"
         kdc.keytab(keytab, *services)
         self.server(cluster).join(keytab.read_bytes(), krb5_conf or kdc.client_conf())
 
@@ -61,15 +64,15 @@ class Databases:
 
     def preload(self, cluster: str, group_mapping: bool) -> None:
         """Whether a cluster's server loads pg_ad_mapping when it starts the next time."""
-        self._servers[cluster].group_mapping = group_mapping
+        self._servers[written(cluster)].group_mapping = group_mapping
 
     def restart(self, cluster: str) -> None:
         """Restart a cluster's server, when it runs."""
-        if cluster in self._started:
-            self._servers[cluster].restart()
+        if written(cluster) in self._started:
+            self._servers[written(cluster)].restart()
 
     def stop(self) -> None:
         """End all servers."""
-        for cluster in self._started:
-            self._servers[cluster].stop()
+        for name in self._started:
+            self._servers[name].stop()
         self._started.clear()

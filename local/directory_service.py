@@ -15,6 +15,7 @@ from local.directory_entries import DirectoryData
 from local.faults import AwsError
 from local.kdc import Kdc, section
 from local.network import Hosts, furnish_directory, reaches
+from local.places import present, written_of_account
 from local.servers import LOOPBACK, NOBODY
 
 if TYPE_CHECKING:
@@ -70,12 +71,16 @@ class Directories:
         self.on_premises: dict[str, OnPremises] = {}
 
     def all(self) -> list[Any]:
-        """moto's directories, of all accounts; what is shared comes after what is owned."""
+        """moto's directories in the present Region: those of the present account, owned and shared, before the others.
+
+        What is shared comes after what is owned.
+        """
+        own = [getattr(each, "owner", each) for each in self.of_account(present().account)]
         found = [each for account in list(ds_backends) for each in self.of_account(account)]
-        return sorted(found, key=lambda each: each.directory_type == SHARED)
+        return list(dict.fromkeys([*own, *sorted(found, key=lambda each: each.directory_type == SHARED)]))
 
     def of_account(self, account: str) -> list[Any]:
-        """moto's directories of one account."""
+        """moto's directories of one account, in the present Region."""
         return list(ds_backends[account][self._cloud.region].directories.values())
 
     def find(self, name: str) -> Any:
@@ -134,16 +139,22 @@ class Directories:
     def client_conf(self, hosts: Hosts | None = None) -> str:
         """Where the KDCs of this machine are; libkrb5 reads it before a client's own krb5.conf.
 
-        Those of directories that `hosts` do not reach are said to be where nobody listens.
+        A realm has one directory, as seen from the present account and Region. Those of directories that `hosts` do not
+        reach are said to be where nobody listens.
         """
-        sections = []
-        for name, kdc in self._kdcs.items():
+        known = {name: self._kdcs[name] for name in self._names() if name in self._kdcs}
+        sections: dict[str, str] = {}
+        for name, kdc in known.items():
             address = LOOPBACK
             if hosts and name not in self.on_premises:  # whose network is nobody's model
                 found = Hosts.of_directory(self.find(name))
                 address = LOOPBACK if reaches(self._cloud, hosts, found, 88) else NOBODY
-            sections.append(section(kdc.realm, kdc.port, address))
-        return f"[realms]\n{''.join(sections)}" if sections else ""
+            sections.setdefault(kdc.realm, section(kdc.realm, kdc.port, address))
+        return f"[realms]\n{''.join(sections.values())}" if sections else ""
+
+    def _names(self) -> list[str]:
+        """On-premises domains and directories; of those with the same DNS name the present account's comes first."""
+        return [*self.on_premises, *(each.directory_id for each in self.all())]
 
     def start(self) -> None:
         """Serve all realms: a function may want a ticket."""
@@ -198,4 +209,4 @@ def created(cloud: Cloud, _: Parameters, answer: Mapping[str, Any]) -> None:
 @aftermath("iam", "CreateRole")
 def role_made(cloud: Cloud, parameters: Parameters, _: Mapping[str, Any]) -> None:
     """RDS will not be able to assume it at once."""
-    cloud.roles_made[parameters["RoleName"]] = cloud.clock.now
+    cloud.roles_made[written_of_account(parameters["RoleName"])] = cloud.clock.now

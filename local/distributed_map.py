@@ -12,7 +12,7 @@ import copy
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -409,7 +409,7 @@ class JsonLines(ResourceOutputTransformer):  # type: ignore[misc]  # moto has no
 
 
 def _readers() -> None:
-    """Items may be lines of JSON; one client of S3 is enough."""
+    """Items may be lines of JSON."""
     transformer_for, typed = item_reader_decl.resource_output_transformer_for, InputType.__init__
 
     def transformer(input_type: Any) -> Any:
@@ -421,15 +421,6 @@ def _readers() -> None:
         else:
             typed(self, input_type)
 
-    @cache
-    def client(region: str, service: str) -> Any:
-        return make_client(region, service)
-
-    def client_for(region: str, service: str, state_credentials: Any) -> Any:  # noqa: ARG001  as little as moto's own
-        return client(region, service)
-
-    make_client = resource_eval_s3.boto_client_for
-    resource_eval_s3.boto_client_for = client_for
     item_reader_decl.resource_output_transformer_for = transformer
     InputType.__init__ = typed_or_lines
 

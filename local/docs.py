@@ -38,7 +38,7 @@ This page is made from `local/scenario.py` by `make docs`.
 SETTINGS = """\
 # What people write
 
-Three things say what shall be: the input of an execution, the list of who may log in, and the settings. All are JSON,
+These say what shall be: the input of an execution, the list of who may log in, and the settings. All are JSON,
 and whatever does not have the form described here is refused with the name of what is wrong.
 
 - **The input** of an execution is a [request](#request). The least is `{"cluster": "orders"}`.
@@ -49,6 +49,7 @@ and whatever does not have the form described here is refused with the name of w
 - **The settings** are the stack's parameters; what does not fit one stands in the SSM parameter
   `<ParameterPrefix>/settings`, an object of the fields under [settings](#settings). Where both say something, the
   object wins.
+- **The input of a rollout** over many accounts is a [rollout](#rollout). The least is `{}`, which only shows.
 
 This page is made from `layers/common/aurora_kerberos/request.py` by `make docs`.
 """
@@ -76,7 +77,7 @@ def scenarios() -> str:
 def settings() -> str:
     """The input, the principals and the settings: every model once."""
     described = [SETTINGS]
-    for model in models(request.Settings, models(request.Request, [])):
+    for model in models(request.Rollout, models(request.Settings, models(request.Request, []))):
         stack_has = "as the stack has it" if model is request.Settings else "must be there"
         described.append(f"## {model.__name__}\n\n{inspect.getdoc(model)}\n\n{table(model, stack_has)}")
     return "\n".join(described)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from local import places
 from local.moments import Kind
 
 ENDS = {
@@ -43,8 +44,8 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """Its name, such as `run-1`."""
-        return self.arn.rpartition(":")[2]
+        """Its name, such as `run-1`; elsewhere than at home `account/region/run-1`."""
+        return name_of(self.arn)
 
     @property
     def is_child(self) -> bool:
@@ -114,6 +115,12 @@ class Execution:
             "waited": sum(seconds for _, seconds in self.waits),
             "retries": [{"error": error, "seconds": seconds} for error, seconds in self.retries],
         }
+
+
+def name_of(arn: str) -> str:
+    """The name of an execution for people, by which the cloud knows it."""
+    name = arn.rpartition(":")[2]
+    return places.written(name, places.of_arn(arn)) if arn.startswith("arn:") else name
 
 
 def step_answer(output: Any) -> Mapping[str, Any]:

@@ -22,8 +22,11 @@ from moto.awslambda.utils import get_backend
 import aurora_kerberos.aws
 import aurora_kerberos.step
 from aurora_kerberos.database import has_database
+from local import places
 from local.aws import calling
+from local.executions import name_of
 from local.network import Hosts
+from local.places import Place, present
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -49,13 +52,16 @@ class Context:
 
 
 class Functions:
-    """The deployed functions, and what they have logged."""
+    """The deployed functions, of all accounts and Regions, and what they have logged.
+
+    A name or a logical id is that of a function in the present account and Region.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._deployed: dict[str, tuple[str, Path, bool]] = {}
+        self._deployed: dict[tuple[Place, str], tuple[str, Path, bool]] = {}
         self._log = io.StringIO()
-        self._last = ""
+        self._last = (places.HOME, "")
         aurora_kerberos.aws.client.cache_clear()
         aurora_kerberos.aws.session.cache_clear()
         for handler in aurora_kerberos.step.logger.handlers:
@@ -63,15 +69,23 @@ class Functions:
 
     def add(self, name: str, logical_id: str, folder: str, in_vpc: bool) -> None:
         """A function of the template that has been deployed under `name`."""
-        self._deployed[name] = (logical_id, ROOT / folder, in_vpc)
+        self._deployed[present(), name] = (logical_id, ROOT / folder, in_vpc)
 
     def name(self, logical_id: str) -> str:
         """The name that a function of the template has been deployed under."""
-        return next(name for name, (logical, _, _) in self._deployed.items() if logical == logical_id)
+        return next(
+            name
+            for (place, name), (logical, _, _) in self._deployed.items()
+            if logical == logical_id and place == present()
+        )
 
     def logical_id(self, name: str) -> str:
         """The logical id of the function that has been deployed under this name (or ARN)."""
-        return self._deployed[name.rpartition(":function:")[2] or name][0]
+        return self._known(name)[0]
+
+    def _known(self, name: str) -> tuple[str, Path, bool]:
+        place = places.of_arn(name) if name.startswith("arn:") else present()
+        return self._deployed[place, name.rpartition(":function:")[2]]
 
     def role(self, logical_id: str) -> str:
         """The name of the role that a function runs with."""
@@ -80,7 +94,7 @@ class Functions:
 
     def _configuration(self, name: str) -> dict[str, Any]:
         """What GetFunctionConfiguration answers; asked at every call of a function, so without the way over HTTP."""
-        backend = get_backend(self._cloud.home, self._cloud.region)
+        backend = get_backend(*present())
         configuration: dict[str, Any] = backend.get_function(name).get_configuration()
         return configuration
 
@@ -90,7 +104,7 @@ class Functions:
 
     def invoke(self, name: str, payload: bytes | str) -> tuple[bool, bytes]:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
-        logical_id, folder, in_vpc = self._deployed[name.rpartition(":function:")[2] or name]
+        logical_id, folder, in_vpc = self._known(name)
         described = self._configuration(name)
         with _one_at_a_time, redirect_stdout(self._log):
             event = json.loads(payload or "{}")
@@ -102,22 +116,22 @@ class Functions:
                     self._cloud.directories.start()
                 placed = described["VpcConfig"]
                 subnets, groups = placed["SubnetIds"], placed["SecurityGroupIds"]
-                hosts = Hosts.in_subnets(self._cloud, self._cloud.home, subnets, groups)
+                hosts = Hosts.in_subnets(self._cloud, self._cloud.account, subnets, groups)
             added = self._cloud.environment(hosts, cluster.get("id", "") if hosts else "")
             before = dict(os.environ)
             os.environ.update(described["Environment"]["Variables"])
             os.environ.update(added, AWS_LAMBDA_FUNCTION_NAME=described["FunctionName"])
-            calling.function = logical_id
-            self._forget_assumed_roles(logical_id)
+            calling.function, calling.place = logical_id, present()
+            self._forget_clients(logical_id)
             try:
                 handler = _handlers.get(logical_id) or _handlers.setdefault(logical_id, load(folder))
-                calling.execution = str(event.get("execution", "")).rpartition(":")[2]
+                calling.execution = name_of(str(event.get("execution", "")))
                 answer = handler(event, Context(described["FunctionName"], described["FunctionArn"]))
                 return False, json.dumps(answer).encode()
             except Exception as error:  # noqa: BLE001  whatever a handler raises, Lambda reports
                 return True, json.dumps(reported(error)).encode()
             finally:
-                calling.function = calling.execution = ""
+                calling.function, calling.place, calling.execution = "", places.HOME, ""
                 os.environ.clear()
                 os.environ.update(before)
 
@@ -129,12 +143,17 @@ class Functions:
         payload = StreamingBody(io.BytesIO(content), len(content))
         return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
 
-    def _forget_assumed_roles(self, logical_id: str) -> None:
-        """In AWS each function is a process of its own: what one has assumed, another has to assume for itself."""
-        if logical_id != self._last and aurora_kerberos.aws.session.cache_info().currsize > 1:
+    def _forget_clients(self, logical_id: str) -> None:
+        """In AWS each function is a process of its own, in its account and Region.
+
+        What one has assumed, another has to assume for itself.
+        """
+        place, (last_place, last) = present(), self._last
+        has_assumed = aurora_kerberos.aws.session.cache_info().currsize > 1
+        if place != last_place or (logical_id != last and has_assumed):
             aurora_kerberos.aws.client.cache_clear()
             aurora_kerberos.aws.session.cache_clear()
-        self._last = logical_id
+        self._last = (place, logical_id)
 
 
 def load(folder: Path) -> Callable[[Any, object], Any]:

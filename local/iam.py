@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 Parameters = Mapping[str, Any]
+Context = Mapping[str, str | list[str]]  # condition keys and their values
 
 NONE = "*"  # the operation has no resource level
 
@@ -97,6 +98,13 @@ def _trust(cloud: Cloud, parameters: Parameters) -> str:
     return cloud.arn("ds", f"directory/{(owners or ['*'])[0]}")
 
 
+def _unit(cloud: Cloud, parameters: Parameters) -> str:
+    """The root or an organizational unit; its ARN holds the organization's account and id."""
+    name, organization = parameters["ParentId"], cloud.organization
+    kind = "root" if name.startswith("r-") else "ou"
+    return f"arn:aws:organizations::{organization.management if organization else ''}:{kind}/o-0/{name}"
+
+
 def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
     return NONE
 
@@ -145,9 +153,12 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "iam:CreateRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:GetRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:ListAttachedRolePolicies": lambda cloud, p: role_arn(cloud, p["RoleName"]),
+    "organizations:DescribeOrganization": _none,
     "organizations:ListAccounts": _none,
-    "organizations:ListAccountsForParent": _none,
-    "organizations:ListOrganizationalUnitsForParent": _none,
+    "organizations:ListAccountsForParent": _unit,
+    "organizations:ListChildren": _unit,
+    "organizations:ListOrganizationalUnitsForParent": _unit,
+    "organizations:ListRoots": _none,
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
     "rds:CreateDBCluster": _new_cluster,
     "rds:CreateDBInstance": lambda cloud, p: [
@@ -244,7 +255,7 @@ TAGGING = {
 }
 
 
-def authorize(cloud: Cloud, call: Call) -> None:
+def authorize(cloud: Cloud, call: Call, role: str) -> None:
     """Refuse a function's call, as AWS does, when the role it is made with does not allow it.
 
     Raises:
@@ -252,7 +263,7 @@ def authorize(cloud: Cloud, call: Call) -> None:
         KeyError: the operation is not in `RESOURCES` yet.
     """
     who = f"{call.function} as {call.role}" if call.role else call.function
-    policies = list(statements_of(call.account, call.role or cloud.functions.role(call.function)))
+    policies = list(statements_of(call.account, role))
     for action, resource, context in required(cloud, call.service, call.operation, call.parameters):
         if action not in UNAUTHORIZED and not allows(policies, action, resource, context):
             code = "AccessDenied" if call.service in {"iam", "rds", "sns", "sts"} else "AccessDeniedException"
@@ -267,16 +278,15 @@ def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -
     return tuple(action for action, _, _ in required(cloud, service, operation, parameters))
 
 
-def required(
-    cloud: Cloud, service: str, operation: str, parameters: Parameters
-) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def required(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> Iterator[tuple[str, str, Context]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{PREFIXES.get(service, service)}:{operation}"
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
-    context: dict[str, Any] = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
-    if call in {"rds:AddTagsToResource", "rds:RemoveTagsFromResource"}:
-        tags = parameters.get("TagKeys") or [tag["Key"] for tag in parameters["Tags"]]
-        context = {"aws:TagKeys": tags}
+    context: Context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
+    if call == "rds:AddTagsToResource":
+        context = {"aws:TagKeys": [tag["Key"] for tag in parameters["Tags"]]}
+    if call == "rds:RemoveTagsFromResource":
+        context = {"aws:TagKeys": list(parameters["TagKeys"])}
     if service == "dynamodb":
         leading = parameters.get("Key") or parameters.get("Item") or parameters["ExpressionAttributeValues"]
         context = {"dynamodb:LeadingKeys": next(iter(leading.values()))["S"]}
@@ -287,8 +297,10 @@ def required(
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
         # What is made, and so tagged, is the first; but for a peering, which the VPC comes before.
-        made, keys = (resources[-1], {"ec2:CreateAction": operation}) if service == "ec2" else (resources[0], {})
-        yield action, made, keys
+        if service == "ec2":
+            yield action, resources[-1], {"ec2:CreateAction": operation}
+        else:
+            yield action, resources[0], {}
     if "DomainIAMRoleName" in parameters:
         role = role_arn(cloud, parameters["DomainIAMRoleName"])
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
@@ -306,9 +318,7 @@ def statements(document: str | Mapping[str, Any]) -> list[Any]:
     return listed(read["Statement"])
 
 
-def allows(
-    policies: list[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, Any] | None = None
-) -> bool:
+def allows(policies: list[Mapping[str, Any]], action: str, resource: str, context: Context | None = None) -> bool:
     """Whether the statements allow an action on a resource under the context keys; a Deny wins."""
     effects = {
         statement["Effect"]
@@ -320,22 +330,18 @@ def allows(
     return effects == {"Allow"}
 
 
-OPERATORS = {"StringEquals", "ArnEquals", "ForAllValues:StringEquals", "ForAllValues:StringLike"}
-
-
-def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, Any]) -> bool:
-    """Whether all conditions of a statement hold.
+def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
+    """Whether all conditions of a statement hold; ForAllValues for each value of its key, be there none.
 
     Raises:
         ValueError: an operator that is not modelled here.
     """
     for operator, keys in conditions.items():
-        if operator not in OPERATORS:
+        if operator.removeprefix("ForAllValues:") not in {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}:
             raise ValueError(f"The local IAM does not know the condition operator {operator}.")
         alike = matches if operator.endswith("Like") else str.__eq__
         for key, wanted in keys.items():
-            given = listed(context.get(key, [] if operator.startswith("ForAllValues:") else ""))
-            if not all(any(alike(each, value) for each in listed(wanted)) for value in given):
+            if not all(any(alike(each, value) for each in listed(wanted)) for value in listed(context.get(key, ""))):
                 return False
     return True
 

@@ -34,10 +34,14 @@ from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.intrinsic.jsonata import get_intrinsic_functions_declarations
+from moto.stepfunctions.parser.asl.component.program import program as asl_program
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as asl_state
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import inline_iteration_component
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor import map_run_record
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branch_worker
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
 )
@@ -53,11 +57,13 @@ from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.jsonata.jsonata import extract_jsonata_variable_references
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend import execution as moto_execution
+from moto.stepfunctions.parser.backend import execution_worker
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from local.current import current, running
 from local.executions import ENDS
+from local.places import PlacedThread, at, of_arn
 
 if TYPE_CHECKING:
     from local.distributed_map import MapRun
@@ -175,6 +181,7 @@ def install() -> None:
     _waits()
     _tokens()
     _executions()
+    _threads()
     _histories()
     _jsonata()
 
@@ -279,7 +286,8 @@ def _executions() -> None:
     def counted_start(self: Any) -> None:
         self.run = getattr(self, "run", None) or Run(self)
         running().clock.join()
-        start(self)
+        with at(of_arn(self.run.arn)):
+            start(self)
         self.run.begun.wait()
 
     def counted_logic(self: Any) -> None:
@@ -317,6 +325,13 @@ def _executions() -> None:
     ExecutionWorker._get_evaluation_environment = environment_of_run
     BaseExecutionWorkerCommunication.terminated = terminated_once
     CommonStateField._eval_state_input = entered  # the first thing after the event of the entry
+
+
+def _threads() -> None:
+    """Every thread of an execution is in the execution's account and Region."""
+    execute_state.Thread = execution_worker.Thread = PlacedThread
+    for module in (asl_program, branch_worker, inline_iteration_component, state_task_service_callback):
+        module.threading = SimpleNamespace(**{**vars(threading), "Thread": PlacedThread})
 
 
 def _go_on(worker: Any, before: Run) -> None:

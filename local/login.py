@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import psycopg2
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import krb5
+from local import places
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -36,9 +37,17 @@ class Login:
 def login(cloud: Cloud, cluster: str, principal: str, role: str = "") -> Login:
     """Take a ticket for the principal with a key of the KDC, and log in with it as the role of the same name.
 
+    A cluster elsewhere is written `account/region/id`, and the principal is of the directory that it is seen to have.
+
     As another `role` only who is in a group that is mapped to it. Aurora's pg_ad_mapping finds that role by itself;
     PostgreSQL has to be told.
     """
+    with places.of(cluster) as name:
+        return replace(login_here(cloud, name, principal, role), cluster=cluster)
+
+
+def login_here(cloud: Cloud, cluster: str, principal: str, role: str) -> Login:
+    """As `login`, in the present account and Region."""
     name, _, realm = principal.rpartition("@")
     if role:
         cloud.databases.server(cluster).let_in(members_of_roles(cloud, cluster))
@@ -101,7 +110,8 @@ def published(cloud: Cloud, cluster: str) -> str:
 
     Before that a client has to know by itself what its directory is.
     """
-    name = f"{cloud.parameters.get('ParameterPrefix', '/aurora-kerberos')}/clients/{cluster}/krb5.conf"
+    deployed = cloud.deployed[places.present()]
+    name = f"{deployed.parameters.get('ParameterPrefix', '/aurora-kerberos')}/clients/{cluster}/krb5.conf"
     found = cloud.client("ssm").get_parameters(Names=[name])["Parameters"]
     if found:
         return str(found[0]["Value"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import sys
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -29,12 +30,14 @@ from moto.kms import models as kms_models
 from moto.rds.models import DBCluster, MasterUserSecret
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.path import result_path
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local import distributed_map, interpreter_patches
+from local.clients import client_of
 from local.current import running
+from local.places import HOME, Place, at, present
 
 
 def install() -> None:
@@ -46,6 +49,7 @@ def install() -> None:
     _state_machines_of_cloudformation()
     _few_managed_policies()
     _groups_of_other_accounts()
+    _clients_of_the_interpreter()
     _parse_once()
     DBCluster.status = property(lambda self: self._status, lambda self, status: setattr(self, "_status", status))
     LambdaSimpleBackend.invoke = _invoke
@@ -57,7 +61,10 @@ def install() -> None:
 
 
 def _state_machines_of_cloudformation() -> None:
-    """CloudFormation's state machines go to the backend that interprets them, with their substitutions."""
+    """CloudFormation's state machines go to the backend that interprets them, with their substitutions.
+
+    Of a function's ARN the name is put in: so the definition is the same in all accounts and Regions, and parsed once.
+    """
 
     def create(
         cls: Any,  # noqa: ARG001  a class method of moto's
@@ -71,7 +78,7 @@ def _state_machines_of_cloudformation() -> None:
         properties = cloudformation_json["Properties"]
         definition = properties["DefinitionString"]
         for name, value in properties.get("DefinitionSubstitutions", {}).items():
-            definition = definition.replace(f"${{{name}}}", value)
+            definition = definition.replace(f"${{{name}}}", value.rpartition(":function:")[2])
         return stepfunctions_parser_backends[account_id][region_name].create_state_machine(
             name=properties.get("StateMachineName", resource_name),
             definition=definition,
@@ -102,12 +109,25 @@ def _groups_of_other_accounts() -> None:
     SecurityGroupBackend._add_source_group = add_source_group
 
 
+def _clients_of_the_interpreter() -> None:
+    """An execution calls in its own account, of which moto's interpreter knows nothing; and it needs no new clients."""
+    config = boto_client.boto_client_for(HOME.region, "lambda").meta.config
+
+    def client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001  as little as moto's own
+        return client_of(service, present().account, region, config)
+
+    of_interpreter = [each for name, each in sys.modules.items() if name.startswith("moto.stepfunctions.parser.")]
+    for module in of_interpreter:
+        if hasattr(module, "boto_client_for"):
+            setattr(module, "boto_client_for", client_for)  # noqa: B010  no module of a known kind
+
+
 def _parse_once() -> None:
     """A cloud is made for each test: what is the same for all of them is read once.
 
     botocore reads its service models for each session anew, looks through all aliases of events, and makes a class for
     each client; moto reads a JSON template as YAML, makes a key pair for each KMS key, lists a class's methods at each
-    call, makes a client for each invocation of a function and a parser for each path of a result, and parses a
+    call, makes a parser for each path of a result, and parses a
     definition whenever a state machine is made and whenever one is started (what it makes of it holds no state of an
     execution). A function's name is the same in each cloud, so the definition with the names in it is, too.
     """
@@ -120,7 +140,6 @@ def _parse_once() -> None:
     AmazonStateLanguageParser.parse = staticmethod(cache(AmazonStateLanguageParser.parse))
     result_path.parse = cache(result_path.parse)
     client_class, classes = creator._create_client_class, dict[str, type]()
-    make_client = lambda_eval_utils.boto_client_for
     parse_yaml, generated_name = Stack.parse_template, cloudformation_parsing.generate_resource_name
 
     def parse(template: str) -> Any:
@@ -136,23 +155,16 @@ def _parse_once() -> None:
             classes[service_name] = client_class(self, service_name, service_model)
         return classes[service_name]
 
-    @cache
-    def client(region: str, service: str) -> Any:
-        return make_client(region, service)
-
-    def client_for(region: str, service: str, state_credentials: Any) -> Any:  # noqa: ARG001  as little as moto's own
-        return client(region, service)
-
     creator._create_client_class = class_of
-    lambda_eval_utils.boto_client_for = client_for
     Stack.parse_template = staticmethod(parse)
     cloudformation_parsing.generate_resource_name = name
 
 
-def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:  # noqa: ARG001  a method of moto's
-    """A Lambda function runs in this process: its real handler with its own environment."""
+def _invoke(self: Any, function_name: str, *arguments: Any) -> bytes:
+    """A Lambda function runs in this process: its real handler with its own environment, in its account and Region."""
     _qualifier, body, _headers, response_headers = arguments
-    failed, payload = running().functions.invoke(function_name, body)
+    with at(Place(self.account_id, self.region_name)):
+        failed, payload = running().functions.invoke(function_name, body)
     if failed:
         response_headers["x-amz-function-error"] = "Unhandled"
     return payload

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from local.aws import HOME, Parameters, aftermath, fake
 from local.faults import AwsError
+from local.places import HOME as HOME_PLACE
+from local.places import Place, at, present, written
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -44,19 +46,23 @@ class AclRule(BaseModel):
 
 
 class Vpc(BaseModel):
-    """A VPC that is there at the start. The one named `default` is there anyway: the functions are in it."""
+    """A VPC that is there at the start. The one named `default` is there anyway: the functions are in it.
+
+    That is so in each account and Region with a stack; the other VPCs have names of their own.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(description="For `vpc` of clusters and directories.")
     account: str = HOME
+    region: str = HOME_PLACE.region
     cidrs: list[str] = Field(
         default_factory=list, description="The first gets two subnets in two zones; not for `default`."
     )
     routes: dict[str, str] = Field(
         default_factory=dict,
-        description="CIDR → where somebody's route leads: another VPC's name (they are peered), `transit gateway` (the "
-        "VPC is attached to it), `internet`, or `deleted peering`.",
+        description="CIDR → where somebody's route leads: another VPC's name (they are peered; `default` is home's), "
+        "`transit gateway` (the VPC is attached to it), `internet`, or `deleted peering`.",
     )
     acl: list[AclRule] = Field(default_factory=list)
     route_table: bool = Field(True, description="Whether there is a main route table.")
@@ -82,28 +88,39 @@ class Networks:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._named = {"default": Network.default(cloud, HOME)}
+        self._named: dict[str, Network] = {}
 
-    def named(self, name: str, account: str = HOME) -> Network:
-        """The VPC of that name. `default` of another account is one beside the functions', not its twin."""
-        if name == "default" and account != HOME:
-            name = f"default of {account}"
+    def own(self) -> Network:
+        """The default VPC of the present account and Region: where a stack has its functions."""
+        return self._named.setdefault(written("default"), Network.default(self._cloud, present().account))
+
+    def named(self, name: str, account: str = "") -> Network:
+        """The VPC of that name.
+
+        `default` is that of an account (the present one, when not said) in the present Region: its own when a stack is
+        there, and else one beside it, so that it can be peered with another's.
+        """
+        if name == "default":
+            place = Place(account or present().account, present().region)
+            name = written(name, place)
             if name not in self._named:
-                self.add([Vpc(name=name, account=account, cidrs=[f"10.{200 + len(self._named)}.0.0/16"])])
+                cidr = f"10.{200 + len(self._named)}.0.0/16"
+                self.add([Vpc(name=name, account=place.account, region=place.region, cidrs=[cidr])])
         if name not in self._named:
             raise LookupError(f"The local cloud has no VPC {name}.")
         return self._named[name]
 
     def add(self, vpcs: Sequence[Vpc]) -> None:
         """Make VPCs; their routes when all are there."""
-        for vpc in vpcs:
-            if vpc.name != "default":
-                self._make(vpc)
-        for vpc in vpcs:
-            self.furnish(vpc)
+        for make in (self._make, self.furnish):
+            for vpc in vpcs:
+                with at(Place(vpc.account, vpc.region)):
+                    make(vpc)
 
     def _make(self, vpc: Vpc) -> None:
-        ec2 = self._cloud.client("ec2", vpc.account)
+        if vpc.name == "default":
+            return
+        ec2 = self._cloud.client("ec2")
         first, *more = vpc.cidrs
         made = ec2.create_vpc(CidrBlock=first)["Vpc"]["VpcId"]
         ec2.modify_vpc_attribute(VpcId=made, EnableDnsHostnames={"Value": True})
@@ -118,8 +135,8 @@ class Networks:
 
     def furnish(self, vpc: Vpc) -> None:
         """Give a VPC that is there what somebody has put into it."""
-        network = self._named[vpc.name]
-        ec2 = self._cloud.client("ec2", vpc.account)
+        network = self.named(vpc.name)
+        ec2 = self._cloud.client("ec2")
         of_vpc = [{"Name": "vpc-id", "Values": [network.vpc]}]
         acl = ec2.describe_network_acls(Filters=of_vpc)["NetworkAcls"][0]["NetworkAclId"]
         for rule in vpc.acl:

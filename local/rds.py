@@ -18,6 +18,7 @@ from local.aws import Parameters, aftermath, arn_name, fake
 from local.directory_service import SHARED
 from local.faults import AwsError
 from local.network import DOMAIN_PORTS, Hosts, obstacles
+from local.places import of_arn, present, split, written_of_account
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ROLE_SETTLES = 10  # virtual seconds until RDS can assume a new role (IAM is eventually consistent)
 EVENT_DELAY = 20
 MODIFYING = 60
+SHORT = {"db-cluster": "cluster", "db-instance": "db"}  # source types of events, as ARNs have them
+PRIMARIES = "eu-west-1"  # the Region of the primaries of global databases
 JOINED = {"MicrosoftAD", SHARED}  # the types of directories that clusters can join
 BAD_ROLE = "IAM role provided is not valid. Check that the role exists and has the correct policies."
 
@@ -40,7 +43,8 @@ def cluster_of(cloud: Cloud, name: str) -> Any:
     Raises:
         AwsError: DBClusterNotFoundFault.
     """
-    if found := backend(cloud).clusters.get(arn_name(name) if name.startswith("arn:") else name.lower()):
+    found = backend(cloud).clusters.get(arn_name(name) if name.startswith("arn:") else name.lower())
+    if found and (not name.startswith("arn:") or of_arn(name) == present()):
         return found
     raise AwsError("DBClusterNotFoundFault", f"DBCluster {name} not found.", 404)
 
@@ -130,7 +134,7 @@ def check_role(cloud: Cloud, name: str) -> None:
         attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
     except ClientError as error:
         raise AwsError("InvalidParameterCombination", BAD_ROLE) from error
-    young = cloud.clock.now - cloud.roles_made.get(name, -ROLE_SETTLES) < ROLE_SETTLES
+    young = cloud.clock.now - cloud.roles_made.get(written_of_account(name), -ROLE_SETTLES) < ROLE_SETTLES
     if young or missing_principals(role, cloud.region) or not attached:
         raise AwsError("InvalidParameterCombination", BAD_ROLE)
 
@@ -195,6 +199,7 @@ def add_event(cloud: Cloud, source: str, kind: str, category: str, message: str)
     event = {
         "SourceIdentifier": source,
         "SourceType": kind,
+        "SourceArn": cloud.arn("rds", f"{SHORT[kind]}:{source}"),
         "Message": message,
         "EventCategories": [category],
         "Date": cloud.clock.time(),
@@ -212,7 +217,8 @@ def describe_events(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     found = [
         event
         for event in cloud.events
-        if event["SourceIdentifier"] == parameters.get("SourceIdentifier", event["SourceIdentifier"])
+        if ("SourceArn" not in event or of_arn(event["SourceArn"]) == present())
+        and event["SourceIdentifier"] == parameters.get("SourceIdentifier", event["SourceIdentifier"])
         and event["SourceType"] == parameters.get("SourceType", event["SourceType"])
         and event["Date"] >= since
         and (not categories or categories & set(event["EventCategories"]))
@@ -223,16 +229,17 @@ def describe_events(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 @fake("rds", "DescribeGlobalClusters")
 def describe_global_clusters(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:  # noqa: ARG001  as all fakes
     """A global cluster for each secondary one; its primary is in another Region."""
+    secondaries = [name for place, name in map(split, sorted(cloud.secondaries)) if place == present()]
     return {
         "GlobalClusters": [
             {
                 "GlobalClusterIdentifier": f"global-{name}",
                 "GlobalClusterMembers": [
-                    {"DBClusterArn": f"arn:aws:rds:eu-west-1:{cloud.home}:cluster:{name}", "IsWriter": True},
+                    {"DBClusterArn": f"arn:aws:rds:{PRIMARIES}:{cloud.account}:cluster:{name}", "IsWriter": True},
                     {"DBClusterArn": cloud.arn("rds", f"cluster:{name}"), "IsWriter": False},
                 ],
             }
-            for name in sorted(cloud.secondaries)
+            for name in secondaries
         ]
     }
 

@@ -23,14 +23,17 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import directory_sharing, network, rds, scheduler, stack
+from local import directory_sharing, network, organizations, places, rds, scheduler, stack
 from local.aws import HOME, Call
 from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
 from local.faults import Fault, Faults
 from local.login import Login, login
+from local.members import deploy as deploy_member
 from local.moments import Listener, Moment
 from local.network import Vpc
+from local.organizations import Organization
+from local.places import Place
 
 MASTER = "postgres"
 MASTER_PASSWORD = "Not-In-Any-Log-7"  # noqa: S105  of the local run's databases alone
@@ -52,7 +55,29 @@ class Membership(Part):
     role: str = "aurora-kerberos-directory-access"
 
 
-class Cluster(Part):
+class Placed(Part):
+    """A part that is in an account and a Region."""
+
+    account: str = HOME
+    region: str = places.HOME.region
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return Place(self.account, self.region)
+
+
+class Member(Part):
+    """An account with a stack of its own, in the default VPC of each of its Regions."""
+
+    account: str
+    regions: list[str] = Field(min_length=1)
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Of the stacks; for what is not said, those of `settings` but for `Rollout`."
+    )
+
+
+class Cluster(Placed):
     """An Aurora cluster that is there at the start, with a real PostgreSQL behind it."""
 
     id: str
@@ -89,13 +114,15 @@ class ExistingTrust(Part):
     dns_ips: list[str] = Field(default_factory=list, description="When empty, there is no conditional forwarder.")
 
 
-class Directory(Part):
+class Directory(Placed):
     """An AWS Managed Microsoft AD that is there at the start, with a real KDC behind it."""
 
     dns_name: str
     stage: str = "Active"
     type: str = "MicrosoftAD"
-    account: str = Field(HOME, description="Another account's number: the role of directory-account.yaml is there.")
+    account: str = Field(
+        HOME, description="In another account's that has no stack, there is the role of directory-account.yaml."
+    )
     vpc: str = Field("default", description="Name of its VPC; when not said, one of its account.")
     lets_in: list[str] | None = Field(
         None, description="CIDRs that its security group lets in at the ports of a directory; its VPC's when not said."
@@ -124,8 +151,14 @@ class Role(Part):
 
 
 class AtStart(Part):
-    """The account before anything happens."""
+    """The accounts before anything happens.
 
+    What is elsewhere than at home is written `account/region/name`: a secret `222222222222/eu-west-1/orders/master`,
+    the parameter `/aurora-kerberos/settings` as `222222222222/eu-west-1/aurora-kerberos/settings`. So are clusters and
+    directories in what happens, and in what must be true.
+    """
+
+    members: list[Member] = Field(default_factory=list)
     vpcs: list[Vpc] = Field(default_factory=list)
     clusters: list[Cluster] = Field(default_factory=list)
     directories: list[Directory] = Field(default_factory=list)
@@ -137,7 +170,9 @@ class AtStart(Part):
         default_factory=list, description="Names; each lets its VPC in. An execution's input means one by `$name`."
     )
     on_premises: list[OnPremises] = Field(default_factory=list)
-    organization: str = Field("", description="Management account of an organization that all accounts are in.")
+    organization: str | Organization = Field(
+        "", description="What all accounts are in; or just its management account's number."
+    )
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
@@ -164,6 +199,8 @@ class Start(Part):
     """Somebody starts an execution with this input."""
 
     start: dict[str, Any]
+    account: str = HOME
+    region: str = places.HOME.region
 
 
 class StartFile(Part):
@@ -228,6 +265,12 @@ class SetParameter(Part):
     to: Any = Field(description="Its JSON.")
 
 
+class RollOut(Part):
+    """Somebody starts a rollout with this input, in the stack at home; `$name` is an organizational unit's id."""
+
+    roll_out: dict[str, Any]
+
+
 class Restart(Part):
     """Somebody restarts instances, one after the other."""
 
@@ -264,6 +307,7 @@ Happening = (
     | MakeTrust
     | StoreKeytab
     | JoinInMaintenanceWindow
+    | RollOut
     | Answer
     | LeaveDomain
     | SetParameter
@@ -296,8 +340,20 @@ class ExpectedLogin(Part):
     refused: str = ""
 
 
+class ExpectedRollout(Part):
+    """What must be true of a rollout; of one without `counts` the report is not looked at."""
+
+    status: str = "SUCCEEDED"
+    counts: dict[str, int] | None = Field(None, description="Clusters by what became of them, as the report has it.")
+    waves: list[int] | None = Field(None, description="How many clusters each wave has enrolled.")
+    refused: list[str] = Field(default_factory=list, description="`account/region`s that could not be looked at.")
+    stopped: str = Field("", description="Contained in the reason why it was stopped.")
+
+
 class Expected(Part):
     """What must be true at the end."""
+
+    rollouts: list[ExpectedRollout] = Field(default_factory=list, description="All of them, in order.")
 
     executions: list[ExpectedExecution] | None = Field(None, description="All of them, in order; left out: whatever.")
     registry: dict[str, dict[str, str]] = Field(default_factory=dict, description="Cluster → fields; contained.")
@@ -393,7 +449,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
     with Cloud(scenario.settings, scenario.takes, listener) as cloud:
         prepare(cloud, scenario.cloud)
         if scenario.schedules:
-            scheduler.begin(cloud, scheduler.schedules(stack.plain(), scenario.settings))
+            begin_schedules(cloud)
         impossible = happen_all(cloud, scenario.happens)
         cloud.run()
         logins = [login(cloud, each.cluster, each.principal, each.role) for each in scenario.expect.logins]
@@ -411,13 +467,25 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
         )
 
 
+def begin_schedules(cloud: Cloud) -> None:
+    """Let every stack's schedules run."""
+    for place, deployed in cloud.deployed.items():
+        with places.at(place):
+            scheduler.begin(cloud, scheduler.schedules(stack.plain(), deployed.parameters))
+
+
 # --- the cloud at the start -------------------------------------------------------------------------------------------
 
 
 def prepare(cloud: Cloud, start: AtStart) -> None:
     """Make what is there at the start."""
+    for member in start.members:
+        add_member(cloud, member)
     cloud.networks.add(start.vpcs)
-    cloud.directories.organization = start.organization
+    if start.organization:
+        there = [place.account for place in cloud.deployed]
+        there += [each.account for each in (*start.clusters, *start.directories)]
+        organizations.found(cloud, start.organization, there)
     for domain in start.on_premises:
         cloud.directories.add_on_premises(domain.domain, domain.dns_ips, domain.trust_password)
         create_users(cloud, domain.domain, domain.users)
@@ -428,22 +496,20 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
         cloud.named[name] = made["GroupId"]
         tcp = {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535}
         network.open_group(cloud, cloud.home, made["GroupId"], network.cidrs_of(cloud, cloud.home, cloud.vpc), tcp)
-    for name, libraries in start.parameter_groups.items():
-        add_parameter_group(cloud, name, libraries)
+    for group, libraries in start.parameter_groups.items():
+        with places.of(group) as name:
+            add_parameter_group(cloud, name, libraries)
     for cluster in start.clusters:
         add_cluster(cloud, cluster)
-    for name, cluster_id in start.snapshots.items():
-        cloud.client("rds").create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier=cluster_id)
-    for name, role in start.roles.items():
-        add_role(cloud, name, role)
-    for name, content in start.secrets.items():
-        text = content if isinstance(content, str) else json.dumps(content)
-        cloud.client("secretsmanager").create_secret(Name=name, SecretString=text)
-    for name, content in start.parameters.items():
-        text = content if isinstance(content, str) else json.dumps(content)
-        cloud.client("ssm").put_parameter(Name=name, Type="String", Value=text)
-    for name, principal in start.keytabs.items():
-        store_keytab(cloud, name, principal)
+    for snapshot, cluster_id in start.snapshots.items():
+        with places.of(snapshot) as name:
+            cloud.client("rds").create_db_cluster_snapshot(
+                DBClusterSnapshotIdentifier=name, DBClusterIdentifier=cluster_id
+            )
+    for role_name, role in start.roles.items():
+        with places.of(role_name) as name:
+            add_role(cloud, name, role)
+    put_contents(cloud, start)
     # All that was long ago: nobody counts it, and nothing went wrong.
     cloud.roles_made.clear()
     cloud.calls.clear()
@@ -451,12 +517,41 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
     cloud.delivery = start.events
 
 
+def add_member(cloud: Cloud, member: Member) -> None:
+    """Deploy an account's stacks: the member template, if rollouts may come there."""
+    alike = {name: value for name, value in cloud.parameters.items() if name != "Rollout"}
+    parameters = {**alike, **member.parameters}
+    for region in member.regions:
+        if parameters.get("ManagementAccountId"):
+            deploy_member(cloud, Place(member.account, region), parameters)
+        else:
+            cloud.deploy(member.account, region, parameters)
+
+
+def put_contents(cloud: Cloud, start: AtStart) -> None:
+    """Write the secrets and parameters that were written long ago."""
+    for secret, content in start.secrets.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        with places.of(secret) as name:
+            cloud.client("secretsmanager").create_secret(Name=name, SecretString=text)
+    for parameter, content in start.parameters.items():
+        put_parameter(cloud, parameter, content if isinstance(content, str) else json.dumps(content))
+    for name, principal in start.keytabs.items():
+        store_keytab(cloud, name, principal)
+
+
 def add_directory(cloud: Cloud, directory: Directory) -> None:
-    """A directory that was made long ago."""
-    placed = cloud.networks.named(directory.vpc, directory.account)
-    if directory.account != cloud.home:
+    """A directory that was made long ago, in its account and Region."""
+    with places.at(directory.place):
+        add_directory_here(cloud, directory)
+
+
+def add_directory_here(cloud: Cloud, directory: Directory) -> None:
+    """A directory of the present account and Region."""
+    placed = cloud.networks.named(directory.vpc)
+    if directory.account != cloud.home and directory.place not in cloud.deployed:
         stack.deploy_directory_account(cloud, directory.account)
-    backend = moto_ds.ds_backends[directory.account][cloud.region]
+    backend = moto_ds.ds_backends[cloud.account][cloud.region]
     made = backend.create_microsoft_ad(
         region=cloud.region,
         name=directory.dns_name,
@@ -507,49 +602,50 @@ def add_trust(cloud: Cloud, directory: Any, trust: ExistingTrust) -> None:
 
 def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
     """A cluster that was made long ago, with its instances and its PostgreSQL."""
-    client = cloud.client("rds")
-    managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
-    password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
-    placed = cloud.networks.named(cluster.vpc if isinstance(cluster.vpc, str) else "default")
-    group = cloud.client("ec2").create_security_group(
-        GroupName=f"{cluster.id}-database", Description="database", VpcId=placed.vpc
-    )["GroupId"]
-    client.create_db_cluster(
-        DBClusterIdentifier=cluster.id,
-        Engine=cluster.engine,
-        EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
-        MasterUsername=MASTER,
-        VpcSecurityGroupIds=[group],
-        DBSubnetGroupName=cloud.subnet_group_of(placed),
-        DBClusterParameterGroupName=cluster.parameter_group or f"default.{cluster.engine}16",
-        Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
-        **password,
-    )
-    made = rds.cluster_of(cloud, cluster.id)
-    made.created = made.cluster_create_time = made.earliest_restorable_time = datetime.combine(cluster.made, time())
-    made._enable_http_endpoint = cluster.data_api
-    if cluster.secondary:
-        cloud.secondaries.add(cluster.id)
-    for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
-        client.create_db_instance(
-            DBInstanceIdentifier=name,
+    with places.at(cluster.place):
+        client = cloud.client("rds")
+        managed = cluster.master_secret == "managed"  # noqa: S105  a word of the scenario format
+        password = {"ManageMasterUserPassword": True} if managed else {"MasterUserPassword": MASTER_PASSWORD}
+        placed = cloud.networks.named(cluster.vpc if isinstance(cluster.vpc, str) else "default")
+        group = cloud.client("ec2").create_security_group(
+            GroupName=f"{cluster.id}-database", Description="database", VpcId=placed.vpc
+        )["GroupId"]
+        client.create_db_cluster(
             DBClusterIdentifier=cluster.id,
             Engine=cluster.engine,
-            DBInstanceClass="db.r6g.large",
+            EngineVersion=cluster.version if cluster.engine == "aurora-postgresql" else "8.0.mysql_aurora.3.07.1",
+            MasterUsername=MASTER,
+            VpcSecurityGroupIds=[group],
+            DBSubnetGroupName=cloud.subnet_group_of(placed),
+            DBClusterParameterGroupName=cluster.parameter_group or f"default.{cluster.engine}16",
+            Tags=[{"Key": key, "Value": value} for key, value in cluster.tags.items()],
+            **password,
         )
-        instance = rds.backend(cloud).databases[name]
-        instance.instance_create_time = made.created
-        instance.status = cluster.instance_status.get(name, "available")
-    if not cluster.vpc:
-        made.db_subnet_group_name, made.vpc_security_group_ids = None, []
-    made.status = cluster.status
-    if cluster.becomes_available is not None:
-        cloud.clock.call_later(cluster.becomes_available, lambda: setattr(made, "status", "available"))
-    cloud.failing_joins[cluster.id] = cluster.failing_joins
-    add_master_secret(cloud, cluster, made)
-    network.furnish_cluster(cloud, made, group, cluster.lets_in, cluster.lets_out)
-    if cluster.membership:
-        add_membership(cloud, cluster.membership, made)
+        made = rds.cluster_of(cloud, cluster.id)
+        made.created = made.cluster_create_time = made.earliest_restorable_time = datetime.combine(cluster.made, time())
+        made._enable_http_endpoint = cluster.data_api
+        if cluster.secondary:
+            cloud.secondaries.add(places.written(cluster.id))
+        for name in cluster.instances if cluster.instances is not None else [f"{cluster.id}-1", f"{cluster.id}-2"]:
+            client.create_db_instance(
+                DBInstanceIdentifier=name,
+                DBClusterIdentifier=cluster.id,
+                Engine=cluster.engine,
+                DBInstanceClass="db.r6g.large",
+            )
+            instance = rds.backend(cloud).databases[name]
+            instance.instance_create_time = made.created
+            instance.status = cluster.instance_status.get(name, "available")
+        if not cluster.vpc:
+            made.db_subnet_group_name, made.vpc_security_group_ids = None, []
+        made.status = cluster.status
+        if cluster.becomes_available is not None:
+            cloud.clock.call_later(cluster.becomes_available, lambda: setattr(made, "status", "available"))
+        cloud.failing_joins[places.written(cluster.id)] = cluster.failing_joins
+        add_master_secret(cloud, cluster, made)
+        network.furnish_cluster(cloud, made, group, cluster.lets_in, cluster.lets_out)
+        if cluster.membership:
+            add_membership(cloud, cluster.membership, made)
 
 
 def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
@@ -590,6 +686,14 @@ def add_role(cloud: Cloud, name: str, role: Role) -> None:
         iam.attach_role_policy(RoleName=name, PolicyArn=arn)
 
 
+def put_parameter(cloud: Cloud, parameter: str, value: str, **more: Any) -> None:
+    """Write an SSM parameter; one elsewhere has its own slash after the Region."""
+    place, name = places.split(parameter)
+    with places.at(place):
+        name = parameter if name == parameter else f"/{name}"
+        cloud.client("ssm").put_parameter(Name=name, Type="String", Value=value, **more)
+
+
 def create_users(cloud: Cloud, directory: str, users: list[str]) -> None:
     """Users of a directory are principals of its KDC."""
     for user in users:
@@ -605,13 +709,14 @@ def add_groups(cloud: Cloud, directory: str, groups: Mapping[str, list[str]]) ->
 
 
 def store_keytab(cloud: Cloud, secret: str, principal: str) -> None:
-    """A principal's keytab as `verify_login` wants it in a secret."""
+    """A principal's keytab as `verify_login` wants it in a secret, beside his directory."""
     name, _, realm = principal.rpartition("@")
     path = cloud.databases.folder / f"{name}.keytab"
-    cloud.directories.realm(realm.lower()).keytab(path, name)
-    content = json.dumps({"keytab": base64.b64encode(path.read_bytes()).decode()})
-    path.unlink()
-    cloud.client("secretsmanager").create_secret(Name=secret, SecretString=content)
+    with places.of(secret) as secret_name:
+        cloud.directories.realm(realm.lower()).keytab(path, name)
+        content = json.dumps({"keytab": base64.b64encode(path.read_bytes()).decode()})
+        path.unlink()
+        cloud.client("secretsmanager").create_secret(Name=secret_name, SecretString=content)
 
 
 # --- what happens -----------------------------------------------------------------------------------------------------
@@ -627,22 +732,25 @@ def happen_all(cloud: Cloud, happenings: list[Happening]) -> list[Check]:
     return []
 
 
-def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case for each happening
+def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR0915  a case for each happening
     """Let one thing happen now."""
     match happening:
         case Tag():
             cloud.happened(f"somebody tags {happening.tag} {happening.with_}")
-            cloud.client("rds").add_tags_to_resource(
-                ResourceName=cloud.cluster_arn(happening.tag),
-                Tags=[{"Key": key, "Value": value} for key, value in happening.with_.items()],
-            )
+            with places.of(happening.tag) as name:
+                cloud.client("rds").add_tags_to_resource(
+                    ResourceName=cloud.cluster_arn(name),
+                    Tags=[{"Key": key, "Value": value} for key, value in happening.with_.items()],
+                )
         case Untag():
             cloud.happened(f"somebody takes {', '.join(happening.keys)} off {happening.untag}")
-            cloud.client("rds").remove_tags_from_resource(
-                ResourceName=cloud.cluster_arn(happening.untag), TagKeys=happening.keys
-            )
+            with places.of(happening.untag) as name:
+                cloud.client("rds").remove_tags_from_resource(
+                    ResourceName=cloud.cluster_arn(name), TagKeys=happening.keys
+                )
         case Start():
-            cloud.start(resolved(happening.start, cloud.named))
+            with places.at(Place(happening.account, happening.region)):
+                cloud.start(resolved(happening.start, cloud.named))
         case Stop():
             name = execution_named(cloud, happening.stop)
             cloud.happened(f"somebody stops {name}")
@@ -653,13 +761,15 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case
             cloud.redrive(name)
         case Users():
             cloud.happened(f"an administrator creates {', '.join(happening.create_users)} in {happening.directory}")
-            create_users(cloud, happening.directory, happening.create_users)
+            with places.of(happening.directory) as name:
+                create_users(cloud, name, happening.create_users)
         case MakeTrust():
             cloud.directories.on_premises[happening.make_trust].password = happening.password
             cloud.happened(f"the administrator of {happening.make_trust} makes his side of the trust")
         case Leaves():
             cloud.happened(f"an administrator takes {happening.leaves} out of {happening.group}")
-            data = cloud.directories.data(cloud.directories.find(happening.directory).directory_id)
+            with places.of(happening.directory) as name:
+                data = cloud.directories.data(cloud.directories.find(name).directory_id)
             data.true[happening.group].members.remove(happening.leaves)
             data.written(cloud, happening.group)
         case StoreKeytab():
@@ -667,28 +777,30 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case
             cloud.happened(f"an administrator stores the keytab of {happening.principal}")
         case JoinInMaintenanceWindow():
             cloud.happened(f"somebody lets {happening.join_in_maintenance_window} join in the maintenance window")
-            cloud.client("rds").modify_db_cluster(
-                DBClusterIdentifier=happening.join_in_maintenance_window,
-                Domain=cloud.directories.find(happening.directory).directory_id,
-                DomainIAMRoleName=happening.role,
-            )
+            with places.of(happening.join_in_maintenance_window) as name:
+                cloud.client("rds").modify_db_cluster(
+                    DBClusterIdentifier=name,
+                    Domain=cloud.directories.find(happening.directory).directory_id,
+                    DomainIAMRoleName=happening.role,
+                )
+        case RollOut():
+            asked = resolved(happening.roll_out, cloud.named)
+            cloud.start_execution(cloud.outputs["RolloutStateMachine"], asked)
         case Answer():
             cloud.happened(f"somebody runs the command to {happening.answer}")
             run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
         case LeaveDomain():
             cloud.happened(f"somebody takes {happening.leave_domain} out of its domain")
-            cloud.client("rds").modify_db_cluster(
-                DBClusterIdentifier=happening.leave_domain, Domain="none", ApplyImmediately=True
-            )
+            with places.of(happening.leave_domain) as name:
+                cloud.client("rds").modify_db_cluster(DBClusterIdentifier=name, Domain="none", ApplyImmediately=True)
         case SetParameter():
             cloud.happened(f"somebody writes the parameter {happening.set_parameter}")
-            cloud.client("ssm").put_parameter(
-                Name=happening.set_parameter, Value=json.dumps(happening.to), Type="String", Overwrite=True
-            )
+            put_parameter(cloud, happening.set_parameter, json.dumps(happening.to), Overwrite=True)
         case Restart():
             for instance in happening.restart:
                 cloud.happened(f"somebody restarts {instance}")
-                cloud.client("rds").reboot_db_instance(DBInstanceIdentifier=instance)
+                with places.of(instance) as name:
+                    cloud.client("rds").reboot_db_instance(DBInstanceIdentifier=name)
                 cloud.run(cloud.clock.now + cloud.takes.restart)
         case Wait():
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
@@ -696,14 +808,15 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912  a case
 
 def run_command(cloud: Cloud, operation: str) -> None:
     """Run a command of the AWS CLI as the last notification has it: its options are the operation's parameters."""
-    (*_, text) = (str(call.parameters["Message"]) for call in cloud.calls if call.name == "sns:Publish")
-    (command,) = (line for line in text.splitlines() if line.startswith(f"aws stepfunctions {operation} "))
+    (*_, call) = (call for call in cloud.calls if call.name == "sns:Publish")
+    lines = str(call.parameters["Message"]).splitlines()
+    (command,) = (line for line in lines if line.startswith(f"aws stepfunctions {operation} "))
     words = shlex.split(command)[3:]
     options = dict(zip(words[::2], words[1::2], strict=True))
-    if options.pop("--region") != cloud.region:
+    if options.pop("--region") != call.region:
         raise ValueError(f"The command is for another Region: {command}")
     parameters = {parameter_of(name.removeprefix("--")): value for name, value in options.items()}
-    getattr(cloud.client("stepfunctions"), operation.replace("-", "_"))(**parameters)
+    getattr(cloud.client("stepfunctions", *call.place), operation.replace("-", "_"))(**parameters)
 
 
 def parameter_of(option: str) -> str:
@@ -749,16 +862,20 @@ def checks(cloud: Cloud, expect: Expected, logins: list[Login]) -> Iterator[Chec
         if expected.changes is not None:
             made = changes(call for call in cloud.calls if call.execution == execution.name)
             yield same(f"{execution.name}: changes", expected.changes, made)
+    for wanted_rollout, execution in zip(expect.rollouts, rollouts(executions), strict=True):
+        yield from check_rollout(cloud, wanted_rollout, execution)
     for cluster, fields in expect.registry.items():
         item = registry_item(cloud, cluster)
         for name, text in fields.items():
             what, got = f"registry of {cluster}: {name}", item.get(name, "")
             yield contains(what, text, got) if text else same(what, text, got)
     for cluster, tags in expect.tags.items():
-        found = {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
+        with places.of(cluster) as identifier:
+            found = {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, identifier).get_tags()}
         yield from (same(f"tag {key} of {cluster}", value, found.get(key)) for key, value in tags.items())
     for cluster, status in expect.memberships.items():
-        everyone = rds.members(rds.cluster_of(cloud, cluster))
+        with places.of(cluster) as identifier:
+            everyone = rds.members(rds.cluster_of(cloud, identifier))
         found_statuses = {each.domain_memberships[0].status if each.domain_memberships else "none" for each in everyone}
         yield same(f"membership of {cluster} and its instances", status, " ".join(sorted(found_statuses)))
     for wanted, done in zip(expect.logins, logins, strict=True):
@@ -790,6 +907,25 @@ def check_execution(expected: ExpectedExecution, execution: Execution) -> Iterat
         yield same(f"{name}: retries", expected.retries, len(execution.retries))
 
 
+def rollouts(executions: Iterable[Execution]) -> list[Execution]:
+    """Those of the executions that are rollouts."""
+    return [execution for execution in executions if ":aurora-kerberos-rollout:" in execution.arn]
+
+
+def check_rollout(cloud: Cloud, expected: ExpectedRollout, execution: Execution) -> Iterator[Check]:
+    """What must be true of one rollout, by its report."""
+    name, bucket = execution.name, cloud.outputs["RolloutBucket"]
+    yield same(f"rollout {name}: status", expected.status, execution.status)
+    if expected.counts is None:
+        return
+    report = json.loads(cloud.client("s3").get_object(Bucket=bucket, Key=f"{name}/report.json")["Body"].read())
+    yield same(f"rollout {name}: clusters", expected.counts, report["counts"])
+    yield same(f"rollout {name}: waves", expected.waves, [wave["size"] for wave in report["waves"]])
+    refused = [f"{each['account']}/{each['region']}" for each in report["refused"]]
+    yield same(f"rollout {name}: not looked at", expected.refused, refused)
+    yield contains(f"rollout {name}: stopped", expected.stopped, report["stopped"])
+
+
 def check_login(expected: ExpectedLogin, done: Login) -> Check:
     """What must be true of one login."""
     what = f"{expected.principal} logs in to {expected.cluster}"
@@ -814,8 +950,11 @@ def changes(calls: Iterable[Call]) -> list[str]:
 
 def written(cloud: Cloud) -> str:
     """All that executions have left where people can read it."""
-    tags = [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
-    items = cloud.client("dynamodb").scan(TableName=cloud.outputs["Registry"])["Items"]
+    tags, items = [], []
+    for place, deployed in cloud.deployed.items():
+        with places.at(place):
+            tags += [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
+            items += cloud.client("dynamodb").scan(TableName=deployed.outputs["Registry"])["Items"]
     sent = [call.parameters for call in cloud.calls if call.name == "sns:Publish"]
     histories = [execution.history for execution in (*cloud.executions.values(), *cloud.children.values())]
     return json.dumps([tags, items, sent, histories], default=str) + cloud.functions.logs()
@@ -823,9 +962,10 @@ def written(cloud: Cloud) -> str:
 
 def secrets(cloud: Cloud) -> set[str]:
     """Every password and keytab in Secrets Manager."""
-    client = cloud.client("secretsmanager")
     found: set[str] = set()
-    for page in client.get_paginator("list_secrets").paginate():
+    clients = [cloud.client("secretsmanager", *place) for place in cloud.deployed]
+    pages = [(client, page) for client in clients for page in client.get_paginator("list_secrets").paginate()]
+    for client, page in pages:
         for secret in page["SecretList"]:
             content = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
             found.update(str(content[key]) for key in ("password", "keytab") if key in content)
@@ -833,9 +973,10 @@ def secrets(cloud: Cloud) -> set[str]:
 
 
 def registry_item(cloud: Cloud, cluster: str) -> Mapping[str, str]:
-    """The registry's item of a cluster; empty when there is none."""
-    found = cloud.client("dynamodb").get_item(
-        TableName=cloud.outputs["Registry"], Key={"arn": {"S": cloud.cluster_arn(cluster)}}
+    """The registry's item of a cluster, in its account and Region; empty when there is none."""
+    place, _ = places.split(cluster)
+    found = cloud.client("dynamodb", *place).get_item(
+        TableName=cloud.deployed[place].outputs["Registry"], Key={"arn": {"S": cloud.cluster_arn(cluster)}}
     )
     return {name: value["S"] for name, value in found.get("Item", {}).items()}
 

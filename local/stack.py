@@ -69,6 +69,11 @@ def plain() -> dict[str, Any]:
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
             del resources[name]
     template["Globals"]["Function"].pop("Layers")
+    return without_transform(template)
+
+
+def without_transform(template: dict[str, Any]) -> dict[str, Any]:
+    """A SAM template as plain CloudFormation, by samtranslator, which changes what it is given."""
     made: dict[str, Any] = transform(template, {}, _ManagedPolicies())
     return made
 
@@ -101,15 +106,16 @@ def deploy_directory_account(cloud: Cloud, account: str) -> None:
     )
 
 
-def deploy(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create the stack; its outputs.
+def deploy(cloud: Cloud, parameters: Mapping[str, str], template: str = "") -> dict[str, str]:
+    """Create the stack in the present account and Region, of `expanded()` or another template; its outputs.
 
     moto is told directly: to sign and send the template takes longer than to make what is in it.
     """
-    stack = cloudformation_backends[cloud.home][cloud.region].create_stack(STACK, expanded(), dict(parameters))
+    backend = cloudformation_backends[cloud.account][cloud.region]
+    stack = backend.create_stack(STACK, template or expanded(), dict(parameters))
     for logical_id, properties in functions().items():
-        made = stack.resource_map[logical_id]
-        if made:  # its condition holds
+        made = stack.resource_map.get(logical_id)
+        if made:  # it is in the template, and its condition holds
             name = made.physical_resource_id
             cloud.functions.add(name, logical_id, properties["CodeUri"], "VpcConfig" in properties)
     return {output["OutputKey"]: output["OutputValue"] for output in stack.outputs}

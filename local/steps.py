@@ -26,8 +26,8 @@ steps that switch Kerberos off, and the question for approval, come after those 
 
 A step is a function that looks at the world, does the next missing thing, and answers *ready* or *waiting*, or raises
 an error. Doing it again does nothing that has been done. Every error is recorded with its remedy: in the execution, in
-the registry, on the cluster (tags `kerberos-status` and `kerberos-message`) and in the notification. In the texts
-below, `…` stands for a name or a number.
+the registry, on the cluster (tags `kerberos-status`, `kerberos-message`, `kerberos-remedy`) and in the notification. In
+the texts below, `…` stands for a name or a number.
 
 This page is made from the code by `make docs`.
 """

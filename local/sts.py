@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moto.iam.models import iam_backends
+from moto.organizations.models import organizations_backends
 
-from local.aws import Parameters, fake
+from local.aws import Parameters, calling, fake
 from local.faults import AwsError
 from local.iam import conditions_hold, listed, statements
 
@@ -16,13 +17,32 @@ if TYPE_CHECKING:
 
 @fake("sts", "AssumeRole")
 def assume_role(cloud: Cloud, parameters: Parameters) -> None:
-    """A role that does not exist, does not trust the caller's account, or asks for another external id, is refused."""
+    """A role that does not exist, does not trust who calls, or asks for another external id, is refused.
+
+    So is every role of an account that has been closed.
+    """
     arn = parameters["RoleArn"]
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
-    context = {"sts:ExternalId": str(parameters.get("ExternalId", ""))}
-    found = [role for role in iam_backends[account]["aws"].roles.values() if role.name == name]
+    caller = getattr(calling, "role", "")  # of a function; a person is all of his account
+    context = {
+        "sts:ExternalId": str(parameters.get("ExternalId", "")),
+        "aws:PrincipalArn": caller,
+        "aws:PrincipalOrgID": organization_of(cloud),
+    }
+    closed = cloud.organization.suspended if cloud.organization else []
+    roles = iam_backends[account]["aws"].roles.values()
+    found = [role for role in roles if role.name == name and account not in closed]
     for statement in [each for role in found for each in statements(role.assume_role_policy_document)]:
         trusted = listed(statement["Principal"].get("AWS", []))
-        if f"arn:aws:iam::{cloud.account}:root" in trusted and conditions_hold(statement.get("Condition", {}), context):
+        callers = {f"arn:aws:iam::{cloud.account}:root", cloud.account, "*", caller}
+        if callers & set(trusted) and conditions_hold(statement.get("Condition", {}), context):
             return
     raise AwsError("AccessDenied", f"User: {cloud.account} is not authorized to perform: sts:AssumeRole on {arn}", 403)
+
+
+def organization_of(cloud: Cloud) -> str:
+    """The id of the organization that the caller's account is in; empty when it is in none."""
+    members = organizations_backends.master_accounts
+    if cloud.organization is None or cloud.account not in {cloud.organization.management, *members}:
+        return ""
+    return str(organizations_backends[cloud.organization.management]["aws"].org.id)

@@ -120,7 +120,7 @@ class Terminal:
 
     def _execution(self, moment: Moment) -> _Execution:
         if moment.execution not in self._executions:
-            bar = self._progress.add_task(_plain(moment.execution), total=len(self._path), clock=clock_face(moment.at))
+            bar = self._progress.add_task(plain(moment.execution), total=len(self._path), clock=clock_face(moment.at))
             self._executions[moment.execution] = _Execution(bar)
         return self._executions[moment.execution]
 
@@ -154,7 +154,7 @@ class Terminal:
         self._progress.update(
             execution.bar,
             completed=len(execution.done & set(self._path)),
-            description=_plain(f"{moment.execution}: {execution.step}{polls}"),
+            description=plain(f"{moment.execution}: {execution.step}{polls}"),
             clock=clock_face(moment.at),
             visible=moment.kind != "ended",
         )
@@ -184,12 +184,12 @@ def _outcome(execution: Mapping[str, Any]) -> str:
     return f"{line} — {_safe(error)}" if error else line
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """One line without control characters: what came from outside must not steer a terminal."""
     printable = "".join(character if character.isprintable() else " " for character in str(text))
     return " ".join(printable.split())
 
 
 def _safe(text: object, longest: int | None = None) -> str:
-    plain = _plain(text)
-    return escape(plain if longest is None or len(plain) <= longest else plain[: longest - 1] + "…")
+    line = plain(text)
+    return escape(line if longest is None or len(line) <= longest else line[: longest - 1] + "…")

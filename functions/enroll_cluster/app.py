@@ -28,6 +28,7 @@ from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 PATIENT = 5  # attempts: many clusters are asked at the same time
 DEADLINE = 16 * DAY  # in its maintenance window, or for approval, a cluster may take days
 TAKES_AT_LEAST = 5 * MINUTE
+OF_AN_OUTCOME = [names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG]
 
 
 class Arguments(TypedDict):
@@ -89,8 +90,7 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
     if status == names.ENABLED:
         refuse_lost(joined)
         return outcome_of(arguments, began, ENABLED, message=message)
-    remedy = "The cluster's tag and its account's registry have what to do in full."
-    return outcome_of(arguments, began, rollout.kind_of(status), status, message, remedy)
+    return outcome_of(arguments, began, rollout.kind_of(status), status, message, tags.get(names.REMEDY_TAG, ""))
 
 
 def refuse_silence(began: str, now: str) -> None:
@@ -140,7 +140,7 @@ def ask(wanted: Mapping[str, Any], asking: str) -> None:
     """Take the marks of an earlier outcome off, then put the tags on (`rds:AddTagsToResource`)."""
     role, region = rollout.member(wanted)
     rds, arn = client("rds", role, PATIENT, region), wanted["arn"]
-    rds.remove_tags_from_resource(ResourceName=arn, TagKeys=[names.STATUS_TAG, names.MESSAGE_TAG])
+    rds.remove_tags_from_resource(ResourceName=arn, TagKeys=OF_AN_OUTCOME)
     tags = {names.TAG: names.ENABLED, names.ROLLOUT_TAG: asking}
     rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
 

@@ -162,11 +162,11 @@ def write_registry(outcome: Outcome, arn: str, arguments: Arguments) -> None:
 
 
 def write_tags(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
-    """Status and message on the cluster itself (`rds:AddTagsToResource`), when there is one and it is still meant."""
+    """Status, message and remedy on the cluster (`rds:AddTagsToResource`), when there is one and it is still meant."""
     if not arn or outcome["outcome"] == SUPERSEDED:
         return
     status = outcome["error"] or outcome["outcome"]
-    tags = {names.STATUS_TAG: status, names.MESSAGE_TAG: f"{outcome['message']} {outcome['remedy']}"}
+    tags = {names.STATUS_TAG: status, names.MESSAGE_TAG: outcome["message"], names.REMEDY_TAG: outcome["remedy"]}
     try:
         client("rds").add_tags_to_resource(
             ResourceName=arn, Tags=[{"Key": key, "Value": names.tag_value(value)} for key, value in tags.items()]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypedDict
 from urllib.parse import quote
@@ -60,21 +59,13 @@ def handler(arguments: Arguments) -> Ready:
     console = f"https://{region}.console.aws.amazon.com"
     link = f"{console}/s3/object/{bucket}?region={region}&prefix={quote(page)}"
     history = f"{console}/states/home?region={region}#/v2/executions/details/{execution}"
-    sentence = said(report)
+    sentence = rollout.sentence(report)
     client("sns").publish(
         TopicArn=os.environ["NOTIFICATION_TOPIC"],
         Subject=f"Kerberos rollout {'stopped' if stopped else 'planned' if report['dry_run'] else 'done'}",
         Message="\n\n".join(filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {history}"])),
     )
     return Ready({"message": sentence, "stopped": stopped, "report": link, "counts": report["counts"]})
-
-
-def said(report: Report) -> str:
-    """What has come of the rollout, in one sentence."""
-    counts = Counter(report["counts"])
-    parts = [f"{number} {what}" for what, number in sorted(counts.items()) if number]
-    refused = f"; {len(report['refused'])} accounts or Regions could not be looked at" if report["refused"] else ""
-    return f"{len(report['clusters'])} clusters: {', '.join(parts) or 'none'}{refused}."
 
 
 def table(report: Report) -> str:

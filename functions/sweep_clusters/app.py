@@ -142,7 +142,7 @@ def is_as_wanted(found: Seen, settings: Settings) -> bool:
 def state_of(found: Seen, settings: Settings) -> str:
     """A digest of all that a new attempt could go differently for, as far as RDS and the settings show it."""
     cluster = found["cluster"]
-    ours = {names.STATUS_TAG, names.MESSAGE_TAG}
+    ours = {names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG}
     members = [
         (each, "Status") if each is cluster else (each, "DBInstanceStatus") for each in [cluster, *found["instances"]]
     ]

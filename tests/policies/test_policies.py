@@ -12,6 +12,7 @@ import pytest
 
 from local import iam, needs, stack
 
+MEMBER_ROLE = "MemberRole"
 SCENARIOS = {path.stem for path in (Path(__file__).parents[2] / "scenarios").glob("*.yaml")}
 
 
@@ -22,7 +23,8 @@ def needed() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for name in SCENARIOS:
         for who, actions in rehearsed[name].items():
-            found[who] |= actions
+            # The member role has the Region in its name.
+            found[MEMBER_ROLE if who.startswith("aurora-kerberos-member-") else who] |= actions
     return found
 
 
@@ -36,13 +38,17 @@ def allowed() -> dict[str, set[str]]:
         policy["PolicyDocument"]["Statement"]
         for policy in stack.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
     ]
+    policies[MEMBER_ROLE] = [
+        policy["PolicyDocument"]["Statement"]
+        for policy in stack.source()["Resources"][MEMBER_ROLE]["Properties"]["Policies"]
+    ]
     return {
         name: {action for statements in found for each in statements for action in iam.listed(each["Action"])}
         for name, found in policies.items()
     }
 
 
-@pytest.mark.parametrize("who", [*stack.functions(), stack.DIRECTORY_ACCOUNT_ROLE])
+@pytest.mark.parametrize("who", [*stack.functions(), stack.DIRECTORY_ACCOUNT_ROLE, MEMBER_ROLE])
 def test_everything_allowed_was_needed(needed: dict[str, set[str]], allowed: dict[str, set[str]], who: str) -> None:
     behind = iam.BEHIND_THE_CALLS.get(who, set())
     assert behind <= allowed[who]

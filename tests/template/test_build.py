@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import boto3
@@ -18,34 +16,6 @@ from local import build
 pytestmark = pytest.mark.xdist_group("build")
 
 MACHINES = {"arm64": 183, "x86_64": 62}  # e_machine of an ELF file
-
-
-@pytest.fixture(scope="module")
-def python() -> Path:
-    found = build.find(build.runtime())
-    if found is None:
-        missing = f"there is no Python {build.runtime()} here, which `sam build` needs"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
-
-
-@pytest.fixture(scope="module")
-def build_for(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder that is built for an architecture; built once, for it takes half a dozen seconds."""
-    assert python
-
-    @cache
-    def run_build(architecture: str) -> Path:
-        folder = tmp_path_factory.mktemp(architecture)
-        arguments = ["--build-dir", str(folder), "--parameter-overrides", f"Architecture={architecture}"]
-        command = [sys.executable, "-m", "local.build", *arguments]
-        done = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return folder
-
-    return run_build
 
 
 @pytest.mark.parametrize("architecture", MACHINES)
@@ -81,7 +51,7 @@ def test_what_is_built_can_be_imported_by_the_runtime(
 
 def test_a_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(build, "candidates", lambda _: [])
-    assert build.main() == 1
+    assert build.run([]) == 1
     assert "needs Python 3.13" in capsys.readouterr().err
 
 

@@ -138,7 +138,9 @@ def test_the_member_role_is_for_the_management_account_with_the_external_id(memb
     [
         ("rds:DescribeDBClusters", [], True),
         ("rds:AddTagsToResource", [names.TAG, names.ROLLOUT_TAG], True),
-        ("rds:RemoveTagsFromResource", [names.STATUS_TAG, names.MESSAGE_TAG], True),
+        ("rds:RemoveTagsFromResource", [names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG], True),
+        ("rds:RemoveTagsFromResource", [names.TAG], False),
+        ("rds:AddTagsToResource", [names.STATUS_TAG], False),
         ("rds:AddTagsToResource", [names.TAG, "team"], False),
         ("rds:AddTagsToResource", [names.APPLY_TAG], False),
         ("rds:AddTagsToResource", [names.PRINCIPALS_TAG], False),

@@ -34,23 +34,30 @@ def targets(state: Mapping[str, Any]) -> Iterator[str]:
         yield branch["Next"]
 
 
-def test_every_next_exists() -> None:
-    missing = {(name, target) for name, state in STATES.items() for target in targets(state) if target not in STATES}
+MACHINES = {"cluster": stack.definition(), "rollout": ROLLOUT, "accounts": IN_MAPS[0], "wave": IN_MAPS[1]}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_next_exists(machine: str) -> None:
+    states = MACHINES[machine]["States"]
+    missing = {(name, target) for name, state in states.items() for target in targets(state) if target not in states}
     assert not missing
 
 
-def test_every_state_is_reached() -> None:
-    reached, waiting = set(), [stack.definition()["StartAt"]]
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_state_is_reached(machine: str) -> None:
+    reached, waiting = set[str](), [MACHINES[machine]["StartAt"]]
     while waiting:
         if (name := waiting.pop()) not in reached:
             reached.add(name)
-            waiting += targets(STATES[name])
-    assert reached == set(STATES)
+            waiting += targets(MACHINES[machine]["States"][name])
+    assert reached == set(MACHINES[machine]["States"])
 
 
-def test_every_state_has_a_way_on_or_is_an_end() -> None:
-    for name, state in STATES.items():
-        assert bool(list(targets(state))) != (state["Type"] in {"Succeed", "Fail"}), name
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_state_has_a_way_on_or_is_an_end(machine: str) -> None:
+    for name, state in MACHINES[machine]["States"].items():
+        assert bool(list(targets(state))) != (state["Type"] in {"Succeed", "Fail"} or "End" in state), name
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -89,7 +96,8 @@ def test_the_question_for_approval_ends_recorded_whatever_comes() -> None:
 
 def test_all_retries_are_the_same() -> None:
     """But for the question for approval, whose time-out is a person's silence and no reason to ask again."""
-    retries = {json.dumps(STATES[task]["Retry"]) for task in TASKS if task != "RequestApproval"}
+    states = {**{name: STATES[name] for name in TASKS}, **ROLLOUT_TASKS}
+    retries = {json.dumps(state["Retry"]) for task, state in states.items() if task != "RequestApproval"}
     assert len(retries) == 1
     (retry,) = json.loads(retries.pop())
     (asking,) = STATES["RequestApproval"]["Retry"]
@@ -103,8 +111,8 @@ def test_all_retries_are_the_same() -> None:
 
 def test_every_task_invokes_the_function_of_its_name() -> None:
     functions = stack.functions()
-    for task in TASKS:
-        assert STATES[task]["Arguments"]["FunctionName"] == f"${{{task}}}"
+    for task, state in {**{name: STATES[name] for name in TASKS}, **ROLLOUT_TASKS}.items():
+        assert state["Arguments"]["FunctionName"] == f"${{{task}}}"
         folder = re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
         assert functions[task]["CodeUri"] == f"functions/{folder}"
     assert set(functions) == {*TASKS, *ROLLOUT_TASKS, "SweepClusters"}
@@ -112,8 +120,8 @@ def test_every_task_invokes_the_function_of_its_name() -> None:
 
 def test_a_function_times_out_before_its_state_does() -> None:
     default = stack.source()["Globals"]["Function"]["Timeout"]
-    for task in TASKS:
-        assert stack.functions()[task].get("Timeout", default) < STATES[task]["TimeoutSeconds"]
+    for task, state in {**{name: STATES[name] for name in TASKS}, **ROLLOUT_TASKS}.items():
+        assert stack.functions()[task].get("Timeout", default) < state["TimeoutSeconds"]
 
 
 def worst_case(task: str) -> int:
@@ -161,6 +169,17 @@ def polls_within(seconds: int, things: int) -> int:
         polls += 1
     short = polls - round((seconds / things) / LONGEST_WAIT)
     return round(seconds / LONGEST_WAIT) + short * things
+
+
+@pytest.mark.parametrize("state", ["ListAccounts", "DiscoverAccounts", "PlanWaves", "RunWave", "JudgeWave"])
+def test_every_failing_path_of_a_rollout_comes_to_its_report(state: str) -> None:
+    (catch,) = ROLLOUT["States"][state]["Catch"]
+    assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "ReportRollout")
+
+
+def test_what_one_cluster_or_account_fails_at_stops_no_other() -> None:
+    for state in ROLLOUT["States"].values():
+        assert state["Type"] != "Map" or state["ToleratedFailurePercentage"] == 100
 
 
 def test_a_variable_is_there_before_it_is_read() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from local import rds
 from local.cloud import Cloud
+from local.places import HOME
 
 NAME = "first"
 EXECUTION = f"arn:aws:states:eu-central-1:{Cloud.home}:execution:aurora-kerberos-rollout:{NAME}"
@@ -42,13 +43,13 @@ def write(cloud: Cloud, name: str, value: Any, execution: str = NAME) -> None:
     cloud.client("s3").put_object(Bucket=cloud.outputs["RolloutBucket"], Key=f"{execution}/{name}", Body=body)
 
 
-def arn(cluster: str, account: str = Cloud.home, region: str = Cloud.region) -> str:
+def arn(cluster: str, account: str = Cloud.home, region: str = HOME.region) -> str:
     return f"arn:aws:rds:{region}:{account}:cluster:{cluster}"
 
 
 def item(cluster: str, wave: int = 1) -> dict[str, Any]:
     """A cluster as it stands in a wave's file."""
-    return {"arn": arn(cluster), "id": cluster, "account": Cloud.home, "region": Cloud.region, "wave": wave}
+    return {"arn": arn(cluster), "id": cluster, "account": Cloud.home, "region": HOME.region, "wave": wave}
 
 
 def recorded(cloud: Cloud, rollout: str = ID) -> dict[str, dict[str, str]]:
@@ -61,7 +62,7 @@ def recorded(cloud: Cloud, rollout: str = ID) -> dict[str, dict[str, str]]:
 def record(cloud: Cloud, cluster: str, outcome: str, rollout: str = ID, **fields: str) -> None:
     """Write an outcome as `enroll_cluster` does."""
     empty = dict.fromkeys(("error", "message", "remedy"), "")
-    known = {"account": Cloud.home, "region": Cloud.region, "wave": "1", "began_at": NOW, "recorded_at": NOW}
+    known = {"account": Cloud.home, "region": HOME.region, "wave": "1", "began_at": NOW, "recorded_at": NOW}
     written = {"rollout": rollout, "cluster": arn(cluster), "outcome": outcome, **empty, **known, **fields}
     cloud.client("dynamodb").put_item(
         TableName=cloud.outputs["RolloutTable"], Item={key: {"S": value} for key, value in written.items()}

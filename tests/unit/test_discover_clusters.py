@@ -15,6 +15,7 @@ from moto.rds.responses import RDSResponse
 from local import rds, scenario
 from local.cloud import Cloud
 from local.faults import Fault, Faults
+from local.places import HOME
 from local.scenario import Cluster
 from tests.unit.conftest import ROLE, Step, StepFailed
 from tests.unit.rollouts import EXECUTION, FAR, arn, called, forbid, read, rollout_cloud
@@ -28,7 +29,7 @@ def cloud() -> Iterator[Cloud]:
         yield running
 
 
-def discover(cloud: Cloud, step: Step, account: str = Cloud.home, region: str = Cloud.region) -> dict[str, Any]:
+def discover(cloud: Cloud, step: Step, account: str = Cloud.home, region: str = HOME.region) -> dict[str, Any]:
     """What stands in the bucket of an account and Region, after it has been looked at."""
     target = {"account": account, "region": region}
     outputs = step("DiscoverClusters", target=target, parent=EXECUTION, execution=f"{EXECUTION}/child:1")["outputs"]

@@ -18,6 +18,7 @@ from aurora_kerberos.request import Rollout, parse
 from local.cloud import Cloud
 from local.faults import Fault, Faults
 from local.functions import ROOT, load
+from local.places import HOME
 from tests.unit.conftest import Step, StepFailed
 from tests.unit.rollouts import (
     EXECUTION,
@@ -38,7 +39,7 @@ from tests.unit.rollouts import (
 load(ROOT / "functions" / "plan_waves")
 plan_waves: Any = sys.modules["functions_plan_waves"]
 
-HERE = {"account": Cloud.home, "region": Cloud.region}
+HERE = {"account": Cloud.home, "region": HOME.region}
 
 
 def found(name: str, state: str = "to do", why: str = "", **tags: str) -> dict[str, Any]:

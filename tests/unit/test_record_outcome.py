@@ -73,7 +73,8 @@ def test_a_failure_is_written_with_its_remedy(cloud: Cloud, step: Step) -> None:
     assert registry_item(cloud, "orders")["remedy"] == "Let sg-1 in."
     assert tags(cloud) == {
         "kerberos-status": "DatabaseUnreachable",
-        "kerberos-message": "No connection port 5432. Let sg-1 in.",
+        "kerberos-message": "No connection port 5432.",
+        "kerberos-remedy": "Let sg-1 in.",
     }
     assert "What to do: Let sg-1 in." in sent(cloud)[0]["Message"]
     assert '"Error":"DatabaseUnreachable"' in cloud.functions.logs()

@@ -15,6 +15,7 @@ from moto.sns.models import sns_backends
 from aurora_kerberos import rollout
 from local.cloud import Cloud
 from local.faults import Fault, Faults
+from local.places import HOME
 from tests.unit.conftest import Step, StepFailed
 from tests.unit.rollouts import (
     EXECUTION,
@@ -42,7 +43,7 @@ def cloud() -> Iterator[Cloud]:
 
 
 def cluster(name: str, state: str = "to do", wave: int = 0, why: str = "") -> dict[str, Any]:
-    where = {"account": Cloud.home, "region": Cloud.region}
+    where = {"account": Cloud.home, "region": HOME.region}
     return {"arn": arn(name), "id": name, **where, "tags": {}, "state": state, "why": why, "wave": wave}
 
 
@@ -211,7 +212,7 @@ def test_the_subject_says_how_it_ended(cloud: Cloud, step: Step, dry_run: bool, 
 def test_the_notification_says_what_there_is_why_it_stopped_and_where_to_read_on(ended: Cloud, step: Step) -> None:
     outputs = end(step, "After wave 2, 1 cluster has failed, more than 0: sales.")
     counts = "1 already enabled, 1 enabled, 1 failed, 1 refused, 1 to do, 1 unfit"
-    sentence = f"6 clusters: {counts}; 1 accounts or Regions could not be looked at."
+    sentence = f"6 clusters: {counts}; 1 account or Region could not be looked at."
     assert outputs["message"] == sentence
     assert mail(ended)[1].split("\n\n") == [
         sentence,
@@ -237,7 +238,7 @@ def test_a_dry_run_reports_what_would_be_done(cloud: Cloud, step: Step) -> None:
     report = read(cloud, "report.json")
     assert (report["dry_run"], report["counts"]) == (True, {"to do": 1, "unfit": 1})
     assert report["waves"] == [{"number": 1, "size": 1}]
-    assert outputs["message"] == "2 clusters: 1 to do, 1 unfit."
+    assert outputs["message"].endswith("of 2 clusters, 1 would be enrolled in 1 wave: 1 to do, 1 unfit.")
     assert recorded(cloud) == {}
 
 
@@ -274,7 +275,7 @@ def test_a_failure_before_there_is_a_plan_has_a_report(cloud: Cloud, step: Step)
     report = read(cloud, "report.json")
     assert (report["rollout"], report["execution"], report["clusters"], report["waves"]) == ("", EXECUTION, [], [])
     assert (report["began_at"], report["made_at"]) == (LATER, LATER)
-    assert outputs["message"] == "0 clusters: none."
+    assert outputs["message"] == "No cluster has been looked at."
     assert read_text(cloud, "report.html")
     assert not called(cloud, "dynamodb:Query")
 

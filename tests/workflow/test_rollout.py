@@ -75,17 +75,18 @@ def test_all_waves_end_with_every_fit_cluster_enabled(cloud: Cloud) -> None:
     }
 
 
-def test_the_gate_stops_after_a_wave_in_which_too_many_failed(cloud: Cloud) -> None:
-    cloud.failing_joins = dict.fromkeys(("orders", "sales", "stock"), 2)  # both attempts
-    execution = roll_out(cloud, dry_run=False)
+def test_the_gate_stops_after_the_wave_in_which_too_many_failed(cloud: Cloud) -> None:
+    asked: dict[str, Any] = {"waves": [1, 2, "100%"]}
+    order = {row["wave"]: row["id"] for row in report(cloud, roll_out(cloud, **asked))["clusters"]}
+    cloud.failing_joins = {order[2]: 2}  # both attempts
+    execution = roll_out(cloud, **asked, dry_run=False)
     assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
     found = report(cloud, execution)
-    assert found["counts"] == {"failed": 1, "to do": 2, "unfit": 1}
-    assert "After wave 1, 1 cluster has failed, more than 0: " in found["stopped"]
+    assert found["counts"] == {"enabled": 1, "failed": 1, "to do": 1, "unfit": 1}
+    assert f"Failed by wave 2: 1 of the clusters, more than 0: {order[2]}." in found["stopped"]
     (failed,) = [row for row in found["clusters"] if row["outcome"] == "failed"]
-    assert failed["error"] == "EnableKerberosFailed"
-    untouched = [row["id"] for row in found["clusters"] if row["state"] == "to do" and row["outcome"] == ""]
-    assert not [name for name in untouched if tags(cloud, name)]
+    assert (failed["error"], failed["remedy"][:35]) == ("EnableKerberosFailed", "The guide names two causes: the net")
+    assert tags(cloud, order[3]) == {}  # untouched
 
 
 def test_what_was_refused_as_unfit_stops_nobody(cloud: Cloud) -> None:

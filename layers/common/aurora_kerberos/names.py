@@ -15,6 +15,7 @@ PRINCIPALS_TAG = "kerberos-principals"
 MASTER_SECRET_TAG = "kerberos-master-secret"  # noqa: S105  the name of a tag
 STATUS_TAG = "kerberos-status"
 MESSAGE_TAG = "kerberos-message"
+REMEDY_TAG = "kerberos-remedy"
 APPLY_TAG = "kerberos-apply"
 ROLLOUT_TAG = "kerberos-rollout"
 RESTART_TAG = "kerberos-restart-due"

@@ -184,10 +184,21 @@ def record(outcome: Outcome) -> None:
 
 def report(execution: str, now: str, stopped: str) -> Report:
     """The report as far as the rollout has come: the plan, and what has become of its clusters."""
-    empty = Plan(rollout="", execution=execution, began_at=now, request={}, waves=[], clusters=[], refused=[])
-    plan: Plan = read(execution, "plan.json") or empty
-    known = outcomes(plan["rollout"]) if plan["rollout"] else {}
-    rows = [Row(**{**NOTHING_YET, **known.get(each["arn"], {}), **each}) for each in plan["clusters"]]  # type: ignore[typeddict-item]  # the keys of both
+    plan = planned(execution)
+    known = outcomes(plan["rollout"]) if plan else {}
+    return reported(execution, plan, known, now, stopped)
+
+
+def planned(execution: str) -> Plan | None:
+    """The plan; None before it is made (`s3:GetObject`)."""
+    plan: Plan | None = read(execution, "plan.json")
+    return plan
+
+
+def reported(execution: str, plan: Plan | None, known: Mapping[str, Outcome], now: str, stopped: str) -> Report:
+    """The report of a plan and what is known of its clusters, by ARN."""
+    plan = plan or Plan(rollout="", execution=execution, began_at=now, request={}, waves=[], clusters=[], refused=[])
+    rows = [row_of(each, known.get(each["arn"]), plan["began_at"]) for each in plan["clusters"]]
     return Report(
         rollout=plan["rollout"],
         execution=execution,
@@ -201,6 +212,34 @@ def report(execution: str, now: str, stopped: str) -> Report:
         clusters=rows,
         refused=plan["refused"],
     )
+
+
+def row_of(cluster: Planned, known: Outcome | None, began_at: str) -> Row:
+    """A cluster in the report. What an earlier start has recorded of one that is now tried again is none of now."""
+    earlier = known is not None and cluster["wave"] > 0 and known["recorded_at"] < began_at
+    return Row(**{**NOTHING_YET, **({} if earlier else known or {}), **cluster})  # type: ignore[typeddict-item]  # the keys of both
+
+
+def sentence(report: Report) -> str:
+    """What has come of the rollout, or would, in one sentence."""
+    if not report["rollout"]:
+        return "No cluster has been looked at."
+    counts = Counter(report["counts"])
+    total = counted(len(report["clusters"]), "cluster")
+    begin = f"{total}: "
+    if report["dry_run"]:
+        would, waves = sum(wave["size"] for wave in report["waves"]), counted(len(report["waves"]), "wave")
+        begin = f"Dry run, nothing is changed: of {total}, {would} would be enrolled in {waves}: "
+    parts = [f"{number} {what}" for what, number in sorted(counts.items()) if number]
+    unseen = len(report["refused"])
+    places = "1 account or Region" if unseen == 1 else f"{unseen} accounts or Regions"
+    refused = f"; {places} could not be looked at" if unseen else ""
+    return f"{begin}{', '.join(parts) or 'none'}{refused}."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def said(failure: Mapping[str, str]) -> str:
