@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ds.models import ds_backends
 from moto.moto_api._internal import mock_random
 
+from local import organizations as _organizations  # noqa: F401  registers its fakes
 from local.aws import Parameters, aftermath, fake
 from local.directory_service import SHARED, Share, microsoft_ad
 from local.faults import AwsError

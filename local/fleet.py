@@ -220,7 +220,8 @@ class Machine:
         stopped = ""
         while wave:
             self.enroll(self.items(f"fleet/waves/{wave}.json"), listed)
-            judged = self.invoke("judge_wave", **asked, waves=plan["waves"], wave=wave, **execution)["outputs"]
+            at = {"began_at": plan["began_at"], "now": fleet.time()}
+            judged = self.invoke("judge_wave", **asked, waves=plan["waves"], wave=wave, **execution, **at)["outputs"]
             wave, stopped = judged["next"], judged["stopped"]
         done = self.invoke("report_rollout", **execution, now=fleet.time(), stopped=stopped, failure={})["outputs"]
         fleet.figures.counts, fleet.figures.virtual_seconds = done["counts"], fleet.now

@@ -225,7 +225,6 @@ BEHIND_THE_CALLS = {
         "ec2:DescribeVpcs",
     },
     # GetObject: without it, what is missing is "access denied".
-    "JudgeWave": {"s3:ListBucket"},
     "PlanWaves": {"s3:ListBucket"},
     "ReportRollout": {"s3:ListBucket"},
     # ShareDirectory ("Directory Service API permissions").

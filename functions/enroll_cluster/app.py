@@ -7,19 +7,28 @@ has come of it the member's workflow writes on the cluster. It is recorded here,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import aws, clusters, names, rollout
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.errors import AwsUnavailable, ClusterNotFound, ClusterUnfit, KerberosError, StepTimedOut
+from aurora_kerberos.errors import (
+    AwsUnavailable,
+    ClusterNotFound,
+    ClusterUnfit,
+    KerberosError,
+    MembershipLost,
+    StepTimedOut,
+)
 from aurora_kerberos.rollout import ENABLED, ENROLLING, Outcome
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 
 PATIENT = 5  # attempts: many clusters are asked at the same time
 DEADLINE = 16 * DAY  # in its maintenance window, or for approval, a cluster may take days
 TAKES_AT_LEAST = 5 * MINUTE
+SEE_THERE = "See the executions of the state machine in the cluster's own account."
 OF_AN_OUTCOME = [names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG]
 
 
@@ -51,10 +60,9 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     rollout.record(outcome)
     if outcome["outcome"] != ENROLLING:
         return Ready({"outcome": outcome["outcome"]})
-    unheard = StepTimedOut("The cluster's account has not said what has become of it.", "See its state machine there.")
     reason = f"The workflow of {outcome['account']} is at work on {arguments['cluster']['id']}"
-    progress = {"began_at": began}
-    return Waiting(reason, TAKES_AT_LEAST, DEADLINE, otherwise=unheard, outputs=progress)
+    # Past the deadline, its failure has been recorded above.
+    return Waiting(reason, TAKES_AT_LEAST, deadline=DEADLINE + DAY, outputs={"began_at": began})
 
 
 def looked_at(arguments: Arguments, began: str) -> Outcome:
@@ -63,21 +71,55 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
     Raises:
         ClusterNotFound: it is gone.
         ClusterUnfit: somebody has switched Kerberos off for it.
+        MembershipLost: it has been enabled, and is no member any more.
+        StepTimedOut: its account has been silent for too long.
     """
-    wanted, asking = arguments["cluster"], rollout.name_of(arguments["parent"])
+    wanted, asking = arguments["cluster"], names.tag_value(rollout.name_of(arguments["parent"]))
     cluster = described(wanted)
     tags, joined = names.tags(cluster), clusters.membership(cluster)
     status, message = tags.get(names.STATUS_TAG, ""), tags.get(names.MESSAGE_TAG, "")
     if tags.get(names.TAG) == names.DISABLED:
         raise ClusterUnfit(f"The tag {names.TAG} is {names.DISABLED}.", "Take it off, if it is to be enrolled.")
-    if tags.get(names.ROLLOUT_TAG) != asking or tags.get(names.TAG) != names.ENABLED:
+    # Another rollout that has asked since asks for the same: its outcome is this one's as well.
+    asked = arguments["progress"] or tags.get(names.ROLLOUT_TAG) == asking
+    if not asked or tags.get(names.TAG) != names.ENABLED:
         ask(wanted, asking)
         return outcome_of(arguments, began, ENROLLING)
     if not status:
+        refuse_silence(began, arguments["now"])
         return outcome_of(arguments, began, ENROLLING)
-    if status == names.ENABLED and joined and joined["Status"] in clusters.ENABLED:
+    if status == names.ENABLED:
+        refuse_lost(joined)
         return outcome_of(arguments, began, ENABLED, message=message)
-    return outcome_of(arguments, began, rollout.kind_of(status), status, message, tags.get(names.REMEDY_TAG, ""))
+    remedy = tags.get(names.REMEDY_TAG) or SEE_THERE
+    return outcome_of(arguments, began, rollout.kind_of(status), status, message, remedy)
+
+
+def refuse_silence(began: str, now: str) -> None:
+    """Give up at the deadline; the state machine's own would leave no record.
+
+    Raises:
+        StepTimedOut: it has passed.
+    """
+    if datetime.fromisoformat(now) - datetime.fromisoformat(began) >= timedelta(seconds=DEADLINE):
+        raise StepTimedOut(
+            f"The cluster's account has not said within {DEADLINE // DAY} days what has become of it.",
+            "See its state machine there.",
+        )
+
+
+def refuse_lost(joined: Mapping[str, Any] | None) -> None:
+    """Compare what the cluster's account says with what RDS says.
+
+    Raises:
+        MembershipLost: the cluster is no member any more.
+    """
+    membership = joined["Status"] if joined else "none"
+    if membership not in clusters.ENABLED:
+        raise MembershipLost(
+            f"It was enabled, and its membership is {membership} now.",
+            "See who has taken it out of the domain. Its account's sweep lets it join again; so does another start.",
+        )
 
 
 def described(wanted: Mapping[str, Any]) -> dict[str, Any]:

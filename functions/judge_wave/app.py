@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from aurora_kerberos import rollout
-from aurora_kerberos.rollout import ENROLLING, FAILED
+from aurora_kerberos.errors import OutcomeUnknown
+from aurora_kerberos.rollout import ENROLLING, FAILED, Outcome
 from aurora_kerberos.step import Ready, step
 
 
 class Arguments(TypedDict):
     """`rollout` (its id) and `request`; `waves` of `plan_waves`; the number of the `wave` that has ended.
 
-    `execution`: the rollout's ARN.
+    `execution`: the rollout's ARN; `began_at` and `now`: ISO 8601.
     """
 
     rollout: str
@@ -21,26 +22,50 @@ class Arguments(TypedDict):
     waves: list[Mapping[str, Any]]
     wave: int
     execution: str
+    began_at: str
+    now: str
 
 
 @step
 def handler(arguments: Arguments) -> Ready:
     """Ready with the number of the `next` wave, 0 when there is none, and with `stopped`: why, or empty.
 
-    Only what failed because of the workflow counts, in all waves so far; who has no outcome has failed as well.
+    Only what failed because of the workflow counts, in all waves so far; who has no outcome has failed as well, and it
+    is recorded here.
     """
     outcomes = rollout.outcomes(arguments["rollout"])
     begun = [wave["number"] for wave in arguments["waves"] if wave["number"] <= arguments["wave"]]
     later = [wave["number"] for wave in arguments["waves"] if wave["number"] > arguments["wave"]]
-    failed = [
-        item["id"]
-        for number in begun
-        for item in rollout.read(arguments["execution"], f"waves/{number}.json")
-        if item["arn"] not in outcomes or outcomes[item["arn"]]["outcome"] in {FAILED, ENROLLING}
-    ]
+    failed = []
+    for item in [item for number in begun for item in rollout.read(arguments["execution"], f"waves/{number}.json")]:
+        known = outcomes.get(item["arn"])
+        if known is None or known["outcome"] == ENROLLING or known["recorded_at"] < arguments["began_at"]:
+            rollout.record(known := lost(item, known, arguments))
+        if known["outcome"] == FAILED:
+            failed.append(item["id"])
     most = arguments["request"]["max_failures"]
     if len(failed) > most:
         some = ", ".join(failed[:10])
-        stopped = f"Failed by wave {arguments['wave']}: {len(failed)} of the clusters, more than {most}: {some}."
-        return Ready({"next": 0, "stopped": stopped})
+        many = "1 cluster has" if len(failed) == 1 else f"{len(failed)} clusters have"
+        return Ready(
+            {"next": 0, "stopped": f"After wave {arguments['wave']}, {many} failed, more than {most}: {some}."}
+        )
     return Ready({"next": later[0] if later else 0, "stopped": ""})
+
+
+def lost(item: Mapping[str, Any], known: Outcome | None, arguments: Arguments) -> Outcome:
+    """What is recorded of a cluster whose execution has ended without an outcome; `known` is the last that it wrote."""
+    begun = known and known["recorded_at"] >= arguments["began_at"]
+    return Outcome(
+        rollout=arguments["rollout"],
+        cluster=item["arn"],
+        account=item["account"],
+        region=item["region"],
+        wave=str(item["wave"]),
+        outcome=FAILED,
+        error=OutcomeUnknown.__name__,
+        message="Its execution has ended, and nobody knows what has become of the cluster.",
+        remedy=f"See why in the map run of wave {item['wave']}, then start the rollout again: it goes on where it is.",
+        began_at=known["began_at"] if known and begun else arguments["now"],
+        recorded_at=arguments["now"],
+    )

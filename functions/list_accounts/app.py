@@ -7,11 +7,13 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import rollout
+from aurora_kerberos import aws, rollout
 from aurora_kerberos.aws import client, code, region
-from aurora_kerberos.errors import InvalidRequest
+from aurora_kerberos.errors import AccessDenied, InvalidRequest
 from aurora_kerberos.request import Rollout, parse
 from aurora_kerberos.step import Ready, step
+
+PATIENT = 5  # attempts: a unit after the other is asked for, and AWS answers a few calls in a second
 
 
 class Arguments(TypedDict):
@@ -25,7 +27,15 @@ class Arguments(TypedDict):
 def handler(arguments: Arguments) -> Ready:
     """Ready with what is asked for, completed by the defaults, and the list of targets in the rollout's bucket."""
     request = parse(Rollout, arguments["request"], "The input")
-    found = list(dict.fromkeys(accounts(request)))
+    try:
+        found = list(dict.fromkeys(accounts(request)))
+    except ClientError as error:
+        if code(error) not in aws.DENIED:
+            raise
+        raise AccessDenied(
+            aws.translate(error).message,
+            "Deploy the rollout in the organization's management account, or in that of a delegated administrator.",
+        ) from error
     if not found:
         raise InvalidRequest(
             "None of the accounts asked for is an active one of the organization.",
@@ -49,14 +59,14 @@ def accounts(request: Rollout) -> Iterator[str]:
             for unit in request.organizational_units:
                 yield from below(unit)
         else:
-            yield from active(client("organizations").get_paginator("list_accounts").paginate())
+            yield from active(client("organizations", attempts=PATIENT).get_paginator("list_accounts").paginate())
     if request.accounts:
         yield from active_of(request.accounts)
 
 
 def below(unit: str) -> Iterator[str]:
     """The accounts of an organizational unit and of those below it."""
-    organizations = client("organizations")
+    organizations = client("organizations", attempts=PATIENT)
     try:
         yield from active(organizations.get_paginator("list_accounts_for_parent").paginate(ParentId=unit))
     except ClientError as error:
@@ -71,7 +81,7 @@ def below(unit: str) -> Iterator[str]:
 def active_of(wanted: list[str]) -> Iterator[str]:
     """Those of the accounts that are active in the organization; all, where there is none."""
     try:
-        known = set(active(client("organizations").get_paginator("list_accounts").paginate()))
+        known = set(active(client("organizations", attempts=PATIENT).get_paginator("list_accounts").paginate()))
     except ClientError as error:
         if code(error) != "AWSOrganizationsNotInUseException":
             raise

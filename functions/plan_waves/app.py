@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from aurora_kerberos import names, rollout
-from aurora_kerberos.rollout import ALREADY, ENABLED, LEFT_OUT, TODO, Discovered, Plan, Planned, Wave
+from aurora_kerberos.rollout import ALREADY, ENABLED, LEFT_OUT, TODO, Discovered, Outcome, Plan, Planned, Wave
 from aurora_kerberos.step import Ready, step
 
 NOT_LOOKED_AT = "It could not be looked at: see the failed child executions of the map run."
@@ -38,7 +38,8 @@ def handler(arguments: Arguments) -> Ready:
     done = {cluster["arn"] for cluster in planned if cluster["state"] == ALREADY and cluster["arn"] in before}
     for arn in sorted(done):
         if before[arn]["outcome"] != ENABLED:  # it was finished by its own account
-            rollout.record({**before[arn], "outcome": ENABLED, "recorded_at": arguments["now"]})
+            well = Outcome(**{**before[arn], "outcome": ENABLED, "error": "", "message": "", "remedy": ""})
+            rollout.record({**well, "recorded_at": arguments["now"]})
     waves = in_waves(planned, done, request["waves"])
     for wave in waves:
         items = [
@@ -57,7 +58,7 @@ def handler(arguments: Arguments) -> Ready:
         refused=[each for each in found if each["refused"]],
     )
     rollout.write(execution, "plan.json", plan)
-    return Ready({"waves": waves, "first": waves[0]["number"] if waves else 0})
+    return Ready({"waves": waves, "first": waves[0]["number"] if waves else 0, "began_at": arguments["now"]})
 
 
 def in_waves(planned: list[Planned], done: set[str], sizes: list[int | str]) -> list[Wave]:

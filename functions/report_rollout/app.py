@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Mapping
 from typing import Any, TypedDict
+from urllib.parse import quote
 
 from aurora_kerberos import rollout, rollout_page
 from aurora_kerberos.aws import client
@@ -34,7 +35,10 @@ COLUMNS = (
 
 
 class Arguments(TypedDict):
-    """The ARN of the `execution`; `now`: ISO 8601; `stopped`: why, or empty; `failure`: error and cause, or {}."""
+    """The ARN of the `execution`; `now`: ISO 8601; `stopped`: why, or empty.
+
+    `failure`: error, cause and step, or {}.
+    """
 
     execution: str
     now: str
@@ -52,12 +56,14 @@ def handler(arguments: Arguments) -> Ready:
     rollout.write_text(execution, "report.csv", table(report), "text/csv")
     page = rollout.write_text(execution, "report.html", rollout_page.html(report), "text/html")
     region, bucket = execution.split(":")[3], os.environ["ROLLOUT_BUCKET"]
-    link = f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={page}"
+    console = f"https://{region}.console.aws.amazon.com"
+    link = f"{console}/s3/object/{bucket}?region={region}&prefix={quote(page)}"
+    history = f"{console}/states/home?region={region}#/v2/executions/details/{execution}"
     sentence = rollout.sentence(report)
     client("sns").publish(
         TopicArn=os.environ["NOTIFICATION_TOPIC"],
         Subject=f"Kerberos rollout {'stopped' if stopped else 'planned' if report['dry_run'] else 'done'}",
-        Message="\n\n".join(filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {execution}"])),
+        Message="\n\n".join(filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {history}"])),
     )
     return Ready({"message": sentence, "stopped": stopped, "report": link, "counts": report["counts"]})
 
@@ -65,7 +71,7 @@ def handler(arguments: Arguments) -> Ready:
 def table(report: Report) -> str:
     """The clusters as CSV, one row each."""
     text = io.StringIO()
-    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     rows.writeheader()
     rows.writerows({name: plain(row.get(name, "")) for name in COLUMNS} for row in report["clusters"])
     return text.getvalue()
@@ -73,4 +79,4 @@ def table(report: Report) -> str:
 
 def plain(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value

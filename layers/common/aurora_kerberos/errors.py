@@ -131,6 +131,10 @@ class AnotherDirectory(ConfigurationError):
     """The cluster is a member of another directory's domain."""
 
 
+class MembershipLost(ConfigurationError):
+    """The cluster was enabled, and is no working member of a domain any more."""
+
+
 class RestartDue(ConfigurationError):
     """The cluster has joined in its maintenance window, and nobody has restarted an instance since."""
 
@@ -176,6 +180,13 @@ class ApprovalExpired(KerberosError):
     """Nobody has approved or refused in time; nothing of it has been done."""
 
     remedy = "Start the execution again: it asks again. Or set the tag kerberos-apply to now or maintenance-window."
+
+
+# --- of a rollout over many accounts ----------------------------------------------------------------------------------
+
+
+class OutcomeUnknown(KerberosError):
+    """A rollout's execution for a cluster has ended, and has not recorded with what."""
 
 
 # --- AWS said no ------------------------------------------------------------------------------------------------------

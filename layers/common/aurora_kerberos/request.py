@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -274,7 +275,16 @@ class Settings(BaseModel):
         return parse(cls, {**given, **extra}, "The settings")
 
 
-Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9]?[0-9])%$")]
+Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9][0-9]?)%$")]
+EachOnce = AfterValidator(lambda listed: sorted(set(listed)))  # the order says nothing
+
+
+def _growing(waves: list[int | str]) -> list[int | str]:
+    for kind in (int, str):
+        sizes = [int(str(wave).rstrip("%")) for wave in waves if isinstance(wave, kind)]
+        if sizes != sorted(set(sizes)):
+            raise ValueError("each wave must reach further than the one before it")
+    return waves
 
 
 class Rollout(BaseModel):
@@ -284,19 +294,23 @@ class Rollout(BaseModel):
 
     accounts: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^\d{12}$")]],
+        EachOnce,
         Field(description="Accounts; with `organizational_units` left out as well, all of the organization."),
     ] = []
     organizational_units: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^(ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})$")]],
+        EachOnce,
         Field(description="Organizational units (or the root), by id, with all that is below them."),
     ] = []
     regions: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]],
+        EachOnce,
         Field(description="Regions; the rollout's own when not said."),
     ] = []
     tags: Annotated[dict[str, str], Field(description="Only clusters that have all these tags.")] = {}
     waves: Annotated[
         list[Annotated[int, Field(ge=1)] | Share],
+        AfterValidator(_growing),
         Field(
             min_length=1,
             max_length=20,
@@ -308,14 +322,6 @@ class Rollout(BaseModel):
         int, Field(ge=0, description="More clusters than that failed because of the workflow: no further wave begins.")
     ] = 0
     dry_run: Annotated[bool, Field(description="Only show what would be done.")] = True
-
-    @model_validator(mode="after")
-    def _growing(self) -> Rollout:
-        for kind in (int, str):
-            sizes = [int(str(wave).rstrip("%")) for wave in self.waves if isinstance(wave, kind)]
-            if sizes != sorted(set(sizes)):
-                raise ValueError("each wave must reach further than the one before it")
-        return self
 
     @property
     def id(self) -> str:
@@ -332,7 +338,7 @@ def parse(model: type[T], value: object, what: str) -> T:
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        raise _invalid(error, what) from None
+        raise _invalid(error, what, model) from None
 
 
 def parse_json(model: type[T], text: str, what: str) -> T:
@@ -344,14 +350,16 @@ def parse_json(model: type[T], text: str, what: str) -> T:
     return parse(model, value, what)
 
 
-def _invalid(error: ValidationError, what: str) -> InvalidRequest:
+def _invalid(error: ValidationError, what: str, model: type) -> InvalidRequest:
     problems = [
         f"{_place(detail['loc'])}: {detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     return InvalidRequest(
         f"{what} is not valid: {'; '.join(problems)}.",
-        'Write it as the README shows; the least is {"cluster": "<identifier>"}.',
+        "Write it as the README shows; {} shows what would be done to all clusters."
+        if model is Rollout
+        else 'Write it as the README shows; the least is {"cluster": "<identifier>"}.',
     )
 
 
@@ -362,4 +370,4 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _is_kind(before: int | str | None, part: int | str) -> bool:
-    return isinstance(before, int) and part in {"name", "group"}
+    return isinstance(before, int) and part in {"name", "group", "constrained-int", "constrained-str"}

@@ -246,11 +246,12 @@ def said(failure: Mapping[str, str]) -> str:
     """The sentence about a step of the rollout that has failed; empty when none has."""
     if not failure:
         return ""
+    cause = failure.get("Cause", "")
     try:
-        text = str(json.loads(failure.get("Cause", ""))["errorMessage"])
+        text = str(json.loads(cause)["errorMessage"])
     except (ValueError, TypeError, KeyError):
-        text = failure.get("Cause", "")
-    return f"{failure['Error']}: {text}"
+        text = cause or "nothing more is known"
+    return f"{failure['Step']}: {failure['Error']}: {text}"
 
 
 def member_role(account: str, region: str, partition: str) -> str:
