@@ -19,6 +19,7 @@ from local.faults import AwsError
 if TYPE_CHECKING:
     from local.cloud import Cloud
 
+PAGE = 20  # accounts (API reference of ListAccounts)
 FOR_ADMINISTRATORS = (
     "DescribeAccount",
     "DescribeOrganizationalUnit",
@@ -85,15 +86,24 @@ def make_unit(client: Any, name: str, units: dict[str, str]) -> None:
         units[name] = made["OrganizationalUnit"]["Id"]
 
 
+def page_of(backend: Any, parameters: Parameters) -> Mapping[str, Any]:
+    """A page of ListAccounts; moto's are longer than AWS's."""
+    accounts = [account.describe() for account in backend.accounts]
+    start = int(parameters.get("NextToken", 0))
+    more = {"NextToken": str(start + PAGE)} if len(accounts) > start + PAGE else {}
+    return {"Accounts": accounts[start : start + PAGE], **more}
+
+
 def _for_administrators(operation: str) -> None:
     @fake("organizations", operation)
     def ask(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any] | None:
         organization = cloud.organization
-        if organization is None:
+        own = organizations_backends[cloud.account]["aws"]
+        if own.org:
+            return page_of(own, parameters) if operation == "ListAccounts" else None
+        if organization is None and cloud.account not in organizations_backends.master_accounts:
             raise AwsError("AWSOrganizationsNotInUseException", "Your account is not a member of an organization.")
-        if cloud.account == organization.management:
-            return None
-        if cloud.account not in organization.administrators:
+        if organization is None or cloud.account not in organization.administrators:
             raise AwsError("AccessDeniedException", "You don't have permissions to access this resource.")
         client = cloud.client("organizations", organization.management)
         answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)

@@ -28,6 +28,7 @@ from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 PATIENT = 5  # attempts: many clusters are asked at the same time
 DEADLINE = 16 * DAY  # in its maintenance window, or for approval, a cluster may take days
 TAKES_AT_LEAST = 5 * MINUTE
+SEE_THERE = "See the executions of the state machine in the cluster's own account."
 OF_AN_OUTCOME = [names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG]
 
 
@@ -90,7 +91,8 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
     if status == names.ENABLED:
         refuse_lost(joined)
         return outcome_of(arguments, began, ENABLED, message=message)
-    return outcome_of(arguments, began, rollout.kind_of(status), status, message, tags.get(names.REMEDY_TAG, ""))
+    remedy = tags.get(names.REMEDY_TAG) or SEE_THERE
+    return outcome_of(arguments, began, rollout.kind_of(status), status, message, remedy)
 
 
 def refuse_silence(began: str, now: str) -> None:

@@ -46,8 +46,10 @@ def handler(arguments: Arguments) -> Ready:
     most = arguments["request"]["max_failures"]
     if len(failed) > most:
         some = ", ".join(failed[:10])
-        stopped = f"Failed by wave {arguments['wave']}: {len(failed)} of the clusters, more than {most}: {some}."
-        return Ready({"next": 0, "stopped": stopped})
+        many = "1 cluster has" if len(failed) == 1 else f"{len(failed)} clusters have"
+        return Ready(
+            {"next": 0, "stopped": f"After wave {arguments['wave']}, {many} failed, more than {most}: {some}."}
+        )
     return Ready({"next": later[0] if later else 0, "stopped": ""})
 
 

@@ -74,8 +74,13 @@ def test_more_failures_than_are_allowed_stop_it(cloud: Cloud, step: Step, most: 
     record_all(cloud, "sales", "stock", outcome="failed")
     answer = judge(step, 2, most)
     assert answer["next"] == (0 if stops else 4)
-    said = f"Failed by wave 2: 2 of the clusters, more than {most}: sales, stock."
+    said = f"After wave 2, 2 clusters have failed, more than {most}: sales, stock."
     assert answer["stopped"] == (said if stops else "")
+
+
+def test_one_cluster_is_one(cloud: Cloud, step: Step) -> None:
+    record_all(cloud, "orders", outcome="failed")
+    assert judge(step, 1)["stopped"] == "After wave 1, 1 cluster has failed, more than 0: orders."
 
 
 def test_who_was_refused_is_no_failure(cloud: Cloud, step: Step) -> None:
@@ -89,7 +94,7 @@ def test_failures_of_all_waves_add_up(cloud: Cloud, step: Step) -> None:
     assert judge(step, 1, max_failures=1)["next"] == 2
     answer = judge(step, 2, max_failures=1)
     assert answer["next"] == 0
-    assert "2 of the clusters, more than 1: orders, stock." in answer["stopped"]
+    assert "2 clusters have failed, more than 1: orders, stock." in answer["stopped"]
 
 
 def test_waves_to_come_are_not_looked_at(cloud: Cloud, step: Step) -> None:
@@ -140,8 +145,9 @@ def test_of_many_failures_ten_are_named_whatever_their_number(cloud: Cloud, step
     """The sentence is a mail's and an execution's cause, which have their limits."""
     names = [f"{'c' * 58}-{number:04}" for number in range(3000)]
     write(cloud, "waves/1.json", [item(name) for name in names])
+    cloud.client("dynamodb")  # the table is empty: all of them are lost
     answer = judge(step, 1, max_failures=2999)
-    assert "3000 of the clusters" in answer["stopped"]
+    assert "3000 clusters have failed" in answer["stopped"]
     assert names[9] in answer["stopped"]
     assert names[10] not in answer["stopped"]
     assert len(answer["stopped"]) < 1000

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from moto.organizations.models import FakeAccount, organizations_backends
-from moto.organizations.utils import PAGINATION_MODEL
 
 from local.cloud import Cloud
 from local.faults import Fault, Faults
@@ -170,11 +169,7 @@ def test_regions_are_the_rollout_s_own_or_those_asked_for(cloud: Cloud, step: St
 
 
 @pytest.mark.parametrize("unit", ["", "test"])
-def test_more_accounts_than_a_page_holds_are_all_found(
-    cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch, unit: str
-) -> None:
-    """AWS's pages have 20 accounts, and moto's 100 of ListAccounts."""
-    monkeypatch.setitem(PAGINATION_MODEL["list_accounts"], "limit_default", 20)
+def test_more_accounts_than_a_page_holds_are_all_found(cloud: Cloud, step: Step, unit: str) -> None:
     many = [f"5{number:011}" for number in range(41)]
     found(cloud, Organization(management=cloud.home, units={"test": many}))
     listed = asked(cloud, step, **({"organizational_units": [cloud.named[unit]]} if unit else {}))

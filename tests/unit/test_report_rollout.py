@@ -238,7 +238,10 @@ def test_a_dry_run_reports_what_would_be_done(cloud: Cloud, step: Step) -> None:
     report = read(cloud, "report.json")
     assert (report["dry_run"], report["counts"]) == (True, {"to do": 1, "unfit": 1})
     assert report["waves"] == [{"number": 1, "size": 1}]
-    assert outputs["message"].endswith("of 2 clusters, 1 would be enrolled in 1 wave: 1 to do, 1 unfit.")
+    assert (
+        outputs["message"]
+        == "Dry run, nothing is changed: of 2 clusters, 1 would be enrolled in 1 wave: 1 to do, 1 unfit."
+    )
     assert recorded(cloud) == {}
 
 

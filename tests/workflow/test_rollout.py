@@ -83,7 +83,7 @@ def test_the_gate_stops_after_the_wave_in_which_too_many_failed(cloud: Cloud) ->
     assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
     found = report(cloud, execution)
     assert found["counts"] == {"enabled": 1, "failed": 1, "to do": 1, "unfit": 1}
-    assert f"Failed by wave 2: 1 of the clusters, more than 0: {order[2]}." in found["stopped"]
+    assert f"After wave 2, 1 cluster has failed, more than 0: {order[2]}." in found["stopped"]
     (failed,) = [row for row in found["clusters"] if row["outcome"] == "failed"]
     assert (failed["error"], failed["remedy"][:35]) == ("EnableKerberosFailed", "The guide names two causes: the net")
     assert tags(cloud, order[3]) == {}  # untouched
