@@ -247,7 +247,7 @@ def test_a_dry_run_reports_what_would_be_done(cloud: Cloud, step: Step) -> None:
 
 def test_an_organization_without_clusters_is_said_to_have_none(cloud: Cloud, step: Step) -> None:
     plan(cloud)
-    assert end(step)["message"] == "No cluster has been looked at."
+    assert end(step)["message"] == "0 clusters: none."
     assert read_text(cloud, "report.csv").count("\n") == 1
 
 
