@@ -12,7 +12,7 @@ from pydantic import BaseModel, IPvAnyAddress
 from pydantic.fields import FieldInfo
 
 from aurora_kerberos import request
-from local import graph, stack, steps
+from local import error_reference, graph, stack, steps
 from local.scenario import Scenario
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -59,6 +59,8 @@ def documents() -> dict[Path, str]:
     """Every made document with its content."""
     return {
         DOCS / "cluster.svg": graph.svg(stack.definition()),
+        DOCS / "errors.md": error_reference.document(),
+        DOCS / "rollout.svg": graph.svg(stack.definition("statemachine/rollout.asl.yaml")),
         DOCS / "scenarios.md": scenarios(),
         DOCS / "settings.md": settings(),
         DOCS / "steps.md": steps.document(),
