@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -136,6 +137,7 @@ def worded(annotation: Any) -> str:
         bool: "true or false",
         type(None): "nothing",
         Any: "anything",
+        date: "date",
         IPvAnyAddress: "address",
     }
     return words.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
