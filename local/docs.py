@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, IPvAnyAddress
 from pydantic.fields import FieldInfo
 
 from aurora_kerberos import request
-from local import graph, stack, steps
+from local import error_reference, graph, stack, steps
 from local.scenario import Scenario
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -59,6 +60,8 @@ def documents() -> dict[Path, str]:
     """Every made document with its content."""
     return {
         DOCS / "cluster.svg": graph.svg(stack.definition()),
+        DOCS / "errors.md": error_reference.document(),
+        DOCS / "rollout.svg": graph.svg(stack.definition("statemachine/rollout.asl.yaml")),
         DOCS / "scenarios.md": scenarios(),
         DOCS / "settings.md": settings(),
         DOCS / "steps.md": steps.document(),
@@ -134,6 +137,7 @@ def worded(annotation: Any) -> str:
         bool: "true or false",
         type(None): "nothing",
         Any: "anything",
+        date: "date",
         IPvAnyAddress: "address",
     }
     return words.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"

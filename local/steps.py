@@ -175,24 +175,32 @@ def facts_of(path: Path) -> dict[str, Facts]:
             imported |= {
                 each.asname or each.name: f"{origin}.{each.name}" if origin else each.name for each in node.names
             }
-    constants = {
-        target.id: ast.unparse(node.value)
-        for node in module.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    known = {name: value for node in module.body for name, value in assigned(node)}
+    constants = {name: ast.unparse(value) for name, value in known.items()}
     found = {}
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef):
             found[node.name] = facts = Facts()
+            variables = known | {name: value for inner in ast.walk(node) for name, value in assigned(inner)}
             for inner in ast.walk(node):
-                note(inner, facts, imported, constants)
+                note(inner, facts, imported, constants, variables)
     return found
 
 
-def note(node: ast.AST, facts: Facts, imported: Mapping[str, str], constants: Mapping[str, str]) -> None:
-    """Add what one node of the code says."""
+def assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """The names that an assignment gives a value, with the value."""
+    if isinstance(node, ast.Assign):
+        yield from ((target.id, node.value) for target in node.targets if isinstance(target, ast.Name))
+
+
+def note(
+    node: ast.AST,
+    facts: Facts,
+    imported: Mapping[str, str],
+    constants: Mapping[str, str],
+    variables: Mapping[str, ast.expr],
+) -> None:
+    """Add what one node of the code says; `variables` are those that its function can see."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         facts.calls.add(f"{imported.get(node.value.id, node.value.id)}.{node.attr}")
     elif isinstance(node, ast.Name):
@@ -200,13 +208,24 @@ def note(node: ast.AST, facts: Facts, imported: Mapping[str, str], constants: Ma
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         if isinstance(kind := getattr(errors, name, None), type) and issubclass(kind, errors.KerberosError):
-            said = [text for each in node.args[1:2] for text in texts(each)]
+            said = [text for each in node.args[1:2] for text in texts(looked_up(each, variables))]
             facts.errors.setdefault(name, set()).update(said)
         elif name == "Waiting" and node.args:
             limits = [ast.unparse(each.value) for each in node.keywords if each.arg == "deadline"]
             limit = constants.get(limits[0], limits[0]) if limits else "3 * HOUR"
             for text in texts(node.args[0]):
                 facts.waits[text] = f" (at most {spoken(limit)})" if limit in constants or "*" in limit else ""
+
+
+def looked_up(node: ast.expr, variables: Mapping[str, ast.expr]) -> ast.expr:
+    """What a name stands for; the same of a text that is filled in by `format`."""
+    match node:
+        case ast.Name(id=name):
+            return variables.get(name, node)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="format")) if name in variables:
+            (filled,) = texts(variables[name])
+            return ast.Constant(re.sub(r"\{\w+\}", "…", filled))
+    return node
 
 
 def spoken(expression: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aurora_kerberos import errors
+from local import error_reference
 from local.docs import documents
 
 ROOT = Path(__file__).parents[2]
@@ -17,9 +19,38 @@ def test_made_documents_are_up_to_date(path: Path, content: str) -> None:
     assert path.read_text() == content, "run `make docs`"
 
 
-def test_the_readme_names_every_function_and_only_files_that_exist() -> None:
+def test_every_error_of_the_code_and_of_the_state_machines_has_its_remedy() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    named = {name for name, value in vars(errors).items() if isinstance(value, type) and not value.__subclasses__()}
+    assert error_reference.ends() == set(error_reference.ENDS)
+    for name in named | error_reference.ends():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        _, _, meaning, remedy, where, _ = re.split(r"(?<!\\)\|", row)
+        assert min(len(meaning), len(remedy), len(where)) > len("  x")
+
+
+def test_the_readme_names_every_function() -> None:
     readme = (ROOT / "README.md").read_text()
     for folder in ROOT.glob("functions/*/"):
         assert f"`{folder.name}`" in readme
-    for target in re.findall(r"\]\(([^)#]+)\)|(scenarios/[\w-]+\.yaml)", readme):
-        assert (ROOT / "".join(target)).exists()
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = ("NAME", "check_backups", "<step>")  # which are not there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    for target, heading in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", text):
+        file = (page.parent / target) if target else page
+        assert file.exists(), target
+        assert not heading or heading in anchors(file.read_text()), f"{target}#{heading}"
+    for named in re.findall(r"\b(?:scenarios|tests|functions|local|layers|statemachine)/[\w/-]+\.(?:py|yaml)", text):
+        assert (ROOT / named).exists() or any(example in named for example in EXAMPLES), named
+
+
+def anchors(text: str) -> set[str]:
+    """The headings of a page as a link names them."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
