@@ -49,6 +49,12 @@ ENDS = {
         "Mend what was in the way, then start the execution again: it goes on where things are, and records it.",
         "`cluster.asl.yaml`",
     ),
+    "StateFailed": (
+        "Step Functions itself has ended a step: a function's time was up, or its answer was too large. The registry, the "
+        "cluster's tag and the notification have Step Functions' own name for it.",
+        "What the record says.",
+        "`cluster.asl.yaml`",
+    ),
     "RolloutStopped": (
         "More clusters have failed than `max_failures`: no further wave has begun.",
         "Read the report, mend what it names, then start the rollout again with the same input.",

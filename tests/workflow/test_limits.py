@@ -1,4 +1,4 @@
-"""What Step Functions itself refuses is recorded as well: a Fail state may not name an error that begins with States."""
+"""What Step Functions itself refuses is recorded as well: a Fail state may not name an error of its own States."""
 
 from __future__ import annotations
 
