@@ -50,8 +50,8 @@ ENDS = {
         "`cluster.asl.yaml`",
     ),
     "StateFailed": (
-        "Step Functions itself has ended a step: a function's time was up, or its answer was too large. The registry, the "
-        "cluster's tag and the notification have Step Functions' own name for it.",
+        "Step Functions itself has ended a step: a function's time was up, or its answer was too large. The registry, "
+        "the cluster's tag and the notification have Step Functions' own name for it.",
         "What the record says.",
         "`cluster.asl.yaml`",
     ),
