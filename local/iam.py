@@ -149,6 +149,7 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ec2:DescribeVpcs": _none,
     "ec2:GetManagedPrefixListEntries": _ec2("prefix-list", "PrefixListId"),
     "ec2:ModifyVpcPeeringConnectionOptions": _ec2("vpc-peering-connection", "VpcPeeringConnectionId"),
+    "events:PutEvents": lambda cloud, _: cloud.arn("events", "event-bus/default"),
     "iam:AttachRolePolicy": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:CreateRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
     "iam:GetRole": lambda cloud, p: role_arn(cloud, p["RoleName"]),
@@ -287,6 +288,8 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
         context = {"aws:TagKeys": [tag["Key"] for tag in parameters["Tags"]]}
     if call == "rds:RemoveTagsFromResource":
         context = {"aws:TagKeys": list(parameters["TagKeys"])}
+    if call == "events:PutEvents":
+        context = {"events:source": [entry["Source"] for entry in parameters["Entries"]]}
     if service == "dynamodb":
         leading = parameters.get("Key") or parameters.get("Item") or parameters["ExpressionAttributeValues"]
         context = {"dynamodb:LeadingKeys": next(iter(leading.values()))["S"]}

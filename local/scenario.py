@@ -955,7 +955,7 @@ def written(cloud: Cloud) -> str:
         with places.at(place):
             tags += [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
             items += cloud.client("dynamodb").scan(TableName=deployed.outputs["Registry"])["Items"]
-    sent = [call.parameters for call in cloud.calls if call.name == "sns:Publish"]
+    sent = [call.parameters for call in cloud.calls if call.name in {"sns:Publish", "events:PutEvents"}]
     histories = [execution.history for execution in (*cloud.executions.values(), *cloud.children.values())]
     return json.dumps([tags, items, sent, histories], default=str) + cloud.functions.logs()
 

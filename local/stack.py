@@ -21,7 +21,12 @@ ROOT = Path(__file__).parent.parent
 STACK = "aurora-kerberos"
 DIRECTORY_ACCOUNT_ROLE = "aurora-kerberos-directory-account"
 SCHEDULE = "AWS::Scheduler::Schedule"
-UNKNOWN_TO_MOTO = {"AWS::SQS::QueuePolicy", SCHEDULE}
+UNKNOWN_TO_MOTO = {
+    "AWS::CloudWatch::Alarm",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::SQS::QueuePolicy",
+    SCHEDULE,
+}
 
 
 @cache

@@ -1,9 +1,9 @@
-"""The end of every execution: registry, tags, metrics and notification say what became of it and what to do.
+"""The end of every execution: registry, tags, event, notification and metrics say what became of it and what to do.
 
 The lease of the cluster is given back last. An execution that another one has taken the lease from records nothing.
 
-Each is written even when another cannot be; what could not be written is raised at the end. Metrics and notification
-come last and wait for AWS to be there for the others: a second try would count and send them twice.
+Each is written even when another cannot be; what could not be written is raised at the end. Event, notification and
+metrics come last and wait for AWS to be there for the others: a second try would send and count them twice.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from botocore.exceptions import ClientError
 
 from aurora_kerberos import aws, errors, leases, names
 from aurora_kerberos.aws import client
@@ -35,7 +38,7 @@ DEFECT = "This is not an error the workflow knows. See the function's log, and r
 class Arguments(TypedDict):
     """`request`: the execution's input; `plan` and `steps` as far as they came; `failure`: error and cause, or {}.
 
-    `end`: outcome and message of an execution that had nothing to do, or {}.
+    `end`: outcome and message of an execution that had nothing to do, or {}; `started_at`, `now`: ISO 8601.
     """
 
     execution: str
@@ -44,6 +47,7 @@ class Arguments(TypedDict):
     steps: Mapping[str, Any]
     end: Mapping[str, str]
     failure: Mapping[str, str]
+    started_at: NotRequired[str]  # unknown to executions that began with an earlier definition
     now: str
 
 
@@ -61,7 +65,7 @@ class Outcome(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with the outcome, when all four have been written and the lease of the cluster is given back."""
+    """Ready with the outcome, when all five have been written and the lease of the cluster is given back."""
     outcome, execution = outcome_of(arguments), arguments["execution"]
     arn = names.cluster_arn(outcome["cluster"], execution)
     result = Ready({**outcome, "steps": arguments["steps"], "warnings": arguments["plan"].get("warnings", [])})
@@ -69,7 +73,7 @@ def handler(arguments: Arguments) -> Ready:
         logger.warning("Another execution has taken over: the outcome is its to record")
         return result
     unwritten = []
-    for write in (write_registry, write_tags, notify, write_metric):
+    for write in (write_registry, write_tags, send_event, notify, write_metrics):
         try:
             write(outcome, arn, arguments)
         except aws.ERRORS as error:
@@ -132,11 +136,15 @@ def what_happened(error: str, cause: str) -> tuple[str, str]:
     return message, remedy or REMEDIES.get(error, default)
 
 
-def write_metric(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
-    """One count per outcome; of failures one per error's name as well."""
-    count: Any = {"unit": MetricUnit.Count, "value": 1, "namespace": "AuroraKerberos"}
+def write_metrics(outcome: Outcome, _arn: str, arguments: Arguments) -> None:
+    """One count per outcome; of failures one per error's name as well; how long after the request it was enabled."""
+    count: Any = {"unit": MetricUnit.Count, "value": 1, "namespace": names.METRICS}
     with single_metric(name=outcome["outcome"].capitalize(), **count):
         pass
+    if outcome["outcome"] == ENABLED and "started_at" in arguments:
+        took = datetime.fromisoformat(arguments["now"]) - datetime.fromisoformat(arguments["started_at"])
+        with single_metric("Lag", MetricUnit.Seconds, took.total_seconds(), namespace=names.METRICS):
+            pass
     if outcome["error"]:
         with single_metric(name=FAILED.capitalize(), **count) as metric:
             metric.add_dimension(name="Error", value=outcome["error"])
@@ -175,19 +183,62 @@ def write_tags(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
         logger.info("No cluster to tag", cluster=outcome["cluster"])
 
 
+def send_event(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
+    """An event for whoever has a rule (`events:PutEvents`); none of what was out of date. docs/events.md has its shape.
+
+    Raises:
+        ClientError: EventBridge has not taken it, which it says in its answer.
+    """
+    if outcome["outcome"] == SUPERSEDED:
+        return
+    region, account = names.place(outcome["execution"])
+    detail = {
+        "cluster": outcome["cluster"],
+        "account": account,
+        "region": region,
+        "error": outcome["error"],
+        "message": outcome["message"],
+        "remedy": outcome["remedy"],
+        "execution": outcome["execution"],
+        "at": outcome["recorded_at"],
+    }
+    event = {
+        "Source": names.EVENTS,
+        "DetailType": f"Kerberos {outcome['outcome'].capitalize()}",
+        "Resources": [arn] if arn else [],
+        "Detail": json.dumps(detail),
+    }
+    answer = client("events").put_events(Entries=[event])
+    if answer["FailedEntryCount"]:
+        (refused,) = answer["Entries"]
+        said: Any = {"Error": {"Code": refused["ErrorCode"], "Message": refused.get("ErrorMessage", "")}}
+        raise ClientError(said, "PutEvents")
+
+
 def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
     """A mail that can be acted on (`sns:Publish`); nobody need know of an event that was out of date."""
     if outcome["outcome"] == SUPERSEDED:
         return
     subject = f"Kerberos {outcome['error'] or outcome['outcome']}: {outcome['cluster'] or 'no cluster'}"
     subject = NOT_FOR_SUBJECTS.sub("?", subject)[:100]
-    region = outcome["execution"].split(":")[3]
-    console = f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details"
     lines = [
         outcome["message"],
         f"What to do: {outcome['remedy']}" if outcome["remedy"] else "",
-        f"Execution: {console}/{outcome['execution']}",
+        f"Then start it again:\n{again(outcome['execution'])}" if outcome["outcome"] == FAILED else "",
+        f"Execution: {names.execution_link(outcome['execution'])}",
     ]
     client("sns").publish(
         TopicArn=os.environ["NOTIFICATION_TOPIC"], Subject=subject, Message="\n\n".join(filter(None, lines))
+    )
+
+
+def again(execution: str) -> str:
+    """The command that starts the execution once more, with the very input it had."""
+    region, _ = names.place(execution)
+    machine = execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
+    execution = shlex.quote(execution)  # people may name one as they like
+    asked = f"aws stepfunctions describe-execution --region {region} --execution-arn {execution}"
+    return (
+        f"aws stepfunctions start-execution --region {region} --state-machine-arn {machine} "
+        f'--input "$({asked} --query input --output text)"'
     )

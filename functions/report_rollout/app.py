@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 from urllib.parse import quote
 
-from aurora_kerberos import rollout, rollout_page
+from aurora_kerberos import names, rollout, rollout_page
 from aurora_kerberos.aws import client
 from aurora_kerberos.rollout import Report
 from aurora_kerberos.step import Ready, step
@@ -56,14 +56,14 @@ def handler(arguments: Arguments) -> Ready:
     rollout.write_text(execution, "report.csv", table(report), "text/csv")
     page = rollout.write_text(execution, "report.html", rollout_page.html(report), "text/html")
     region, bucket = execution.split(":")[3], os.environ["ROLLOUT_BUCKET"]
-    console = f"https://{region}.console.aws.amazon.com"
-    link = f"{console}/s3/object/{bucket}?region={region}&prefix={quote(page)}"
-    history = f"{console}/states/home?region={region}#/v2/executions/details/{execution}"
+    link = f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(page)}"
     sentence = rollout.sentence(report)
     client("sns").publish(
         TopicArn=os.environ["NOTIFICATION_TOPIC"],
         Subject=f"Kerberos rollout {'stopped' if stopped else 'planned' if report['dry_run'] else 'done'}",
-        Message="\n\n".join(filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {history}"])),
+        Message="\n\n".join(
+            filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {names.execution_link(execution)}"])
+        ),
     )
     return Ready({"message": sentence, "stopped": stopped, "report": link, "counts": report["counts"]})
 

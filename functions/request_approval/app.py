@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from aurora_kerberos import names
 from aurora_kerberos.aws import client
 from aurora_kerberos.step import Ready, step
 
@@ -37,7 +38,7 @@ def handler(arguments: Arguments) -> Ready:
         answer.format("send-task-success") + " --task-output '{}'",
         "or refuse it, saying why:",
         answer.format("send-task-failure") + " --error ApprovalRefused --cause 'not now'",
-        f"Execution: {arguments['execution']}",
+        f"Execution: {names.execution_link(arguments['execution'])}",
     ]
     client("sns").publish(
         TopicArn=os.environ["NOTIFICATION_TOPIC"],

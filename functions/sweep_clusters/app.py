@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, desired, leases, names
@@ -57,7 +58,16 @@ def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: 
         if what:
             done[what].append(name)
     logger.info("Swept", extra=done)
+    for what, clusters_done in done.items():
+        if clusters_done:
+            count(f"Swept{what.capitalize()}", len(clusters_done), MetricUnit.Count)
     return done
+
+
+def count(name: str, value: float, unit: MetricUnit) -> None:
+    """A metric of the sweep: the clusters by what was done, and how long who keeps others waiting has the lease."""
+    with single_metric(name=name, unit=unit, value=value, namespace=names.METRICS):
+        pass
 
 
 def tagged_clusters() -> Iterator[dict[str, Any]]:
@@ -102,7 +112,8 @@ def swept(found: Seen, settings: Settings, now: datetime) -> str:
         return ""
     arn = cluster["DBClusterArn"]
     holder = leases.holder_of(arn)
-    if holder and leases.runs(holder):
+    if holder and (since := leases.running_since(holder)):
+        count("LeaseDays", (now - since) / timedelta(days=1), MetricUnit.NoUnit)
         return "running"
     state = state_of(found, settings)
     if failed_alike(found, state, settings, now):

@@ -76,6 +76,8 @@ def test_a_step_hands_back_what_it_is_waiting_for_and_for_how_long(step: str) ->
     assert payload["waiting_for"] == "{% $answer.reason %}"
     assert payload["waited"] == "{% $answer.waited %}"
     assert payload["polled"] == "{% $answer.polled %}"
+    assert payload["since"] == "{% $answer.since %}"
+    assert payload["step"] == "{% $states.context.State.Name %}"
     assert STATES[step]["Assign"] == {"answer": "{% $states.result.Payload %}"}
 
 

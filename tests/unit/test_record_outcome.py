@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local import rds
+from local import aws, rds
 from local.cloud import Cloud
 from local.faults import Fault, Faults
 from local.scenario import registry_item
 from tests.unit.conftest import Step, StepFailed
 
+ROOT = Path(__file__).parents[2]
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"
 STEPS = {
     "directory": {"realm": "CORP.EXAMPLE.COM"},
@@ -30,6 +33,7 @@ def arguments(**changes: Any) -> dict[str, Any]:
         "steps": STEPS,
         "end": {},
         "failure": {},
+        "started_at": "2026-01-05T08:00:00.500Z",
         "now": "2026-01-05T09:00:00Z",
         **changes,
     }
@@ -43,8 +47,12 @@ def tags(cloud: Cloud) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, "orders").get_tags()}
 
 
-def sent(cloud: Cloud) -> list[Any]:
-    return [call.parameters for call in cloud.calls if call.name == "sns:Publish" and not call.error]
+def sent(cloud: Cloud, name: str = "sns:Publish") -> list[Any]:
+    return [call.parameters for call in cloud.calls if call.name == name and not call.error]
+
+
+def events(cloud: Cloud) -> list[Any]:
+    return [entry for parameters in sent(cloud, "events:PutEvents") for entry in parameters["Entries"]]
 
 
 def test_a_success_is_written_everywhere(cloud: Cloud, step: Step) -> None:
@@ -114,26 +122,29 @@ def test_what_is_out_of_date_leaves_no_mark_on_the_cluster(cloud: Cloud, step: S
     )["ready"]
     assert registry_item(cloud, "orders") == {}
     assert tags(cloud) == {}
-    assert sent(cloud) == []
+    assert sent(cloud) == events(cloud) == []
 
 
-@pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"])
+WRITES = {"dynamodb:PutItem", "rds:AddTagsToResource", "events:PutEvents", "sns:Publish"}
+
+
+@pytest.mark.parametrize("call", sorted(WRITES))
 def test_one_failure_keeps_nothing_else_from_being_written(cloud: Cloud, step: Step, call: str) -> None:
     cloud.faults = Faults([Fault(call=call, error="InvalidParameterValue", times=1)])
     with pytest.raises(StepFailed, match="AwsRefused"):
         step("RecordOutcome", **arguments())
     done = {call.name for call in cloud.calls if call.function and call.changes and not call.error}
-    assert done == {"dynamodb:PutItem", "rds:AddTagsToResource", "sns:Publish"} - {call}
+    assert done == WRITES - {call}
 
 
-@pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource"])
+@pytest.mark.parametrize("call", ["dynamodb:PutItem", "rds:AddTagsToResource", "events:PutEvents"])
 def test_what_is_tried_again_is_not_sent_and_counted_twice(cloud: Cloud, step: Step, call: str) -> None:
     cloud.faults = Faults([Fault(call=call, error="InternalFailure", status=500, times=1)])
     with pytest.raises(StepFailed, match="AwsUnavailable"):
         step("RecordOutcome", **arguments())
     assert sent(cloud) == []
     assert step("RecordOutcome", **arguments())["ready"]
-    assert len(sent(cloud)) == 1
+    assert len(sent(cloud)) == len(events(cloud)) == 1
     assert cloud.functions.logs().count('"Enabled":[1.0]') == 1
 
 
@@ -322,3 +333,97 @@ def test_a_person_s_words_are_no_trouble_for_a_tag_and_a_subject(cloud: Cloud, s
     assert step("RecordOutcome", **arguments(failure=said))["ready"]
     assert registry_item(cloud, "orders")["error"] == said["Error"]
     assert sent(cloud)[0]["Subject"].startswith("Kerberos Sp?ter; bitte?xxx")
+
+
+# --- events, and what a person is told --------------------------------------------------------------------------------
+
+SENT: dict[str, dict[str, Any]] = {
+    "enabled": {},
+    "disabled": {"plan": DISABLE, "steps": LEFT},
+    "failed": {"failure": failure("NetworkBlocked", "No route from vpc-1 to vpc-2.\nRemedy: Peer the VPCs.")},
+}
+
+
+@pytest.mark.parametrize("end", SENT)
+def test_the_documented_event_is_what_is_sent(cloud: Cloud, step: Step, end: str) -> None:
+    written = (ROOT / "tests" / "events" / f"kerberos-{end}.json").read_text()
+    step("RecordOutcome", **arguments(**SENT[end]))
+    (entry,) = events(cloud)
+    example = json.loads(written)
+    assert {
+        "source": entry["Source"],
+        "detail-type": entry["DetailType"],
+        "resources": entry["Resources"],
+        "detail": json.loads(entry["Detail"]),
+        # These EventBridge adds.
+        "version": "0",
+        "id": example["id"],
+        "account": cloud.account,
+        "region": cloud.region,
+        "time": example["time"],
+    } == example
+    assert end != "failed" or written.strip() in (ROOT / "docs" / "events.md").read_text()
+
+
+def test_a_tag_that_was_taken_off_is_an_event_as_well(cloud: Cloud, step: Step) -> None:
+    step("RecordOutcome", **arguments(plan={}, end=UNCHANGED, steps={"share": {}}))
+    assert [entry["DetailType"] for entry in events(cloud)] == ["Kerberos Unchanged"]
+
+
+def test_an_event_of_no_cluster_names_no_resource(cloud: Cloud, step: Step) -> None:
+    step("RecordOutcome", **arguments(request={}, failure=failure("InvalidRequest", "x")))
+    assert [entry["Resources"] for entry in events(cloud)] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("said", "raised"), [("ThrottlingException", "AwsUnavailable"), ("NotAuthorized", "AccessDenied")]
+)
+def test_an_event_that_eventbridge_has_not_taken_is_not_taken_for_sent(
+    cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch, said: str, raised: str
+) -> None:
+    """PutEvents succeeds, and says in its answer which events it has not taken."""
+    answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": said, "ErrorMessage": "Too many."}]}
+    monkeypatch.setitem(aws.fakes, ("events", "PutEvents"), lambda *_: answer)
+    with pytest.raises(StepFailed, match=rf"{raised}: PutEvents: {said}: Too many\."):
+        step("RecordOutcome", **arguments())
+    assert bool(sent(cloud)) == (raised == "AccessDenied")  # else it is told when all is tried again
+
+
+@pytest.mark.parametrize("name", ["run", "sweep-orders-0123456789abcdef", "it's (mine) & yours"])
+def test_who_is_told_of_a_failure_is_told_how_to_start_it_again(cloud: Cloud, step: Step, name: str) -> None:
+    """The command is run by a shell as it stands; the inner one answers with the input."""
+    machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:machine"
+    execution = EXECUTION.replace(":run", f":{name}")
+    step("RecordOutcome", **arguments(execution=execution, failure=failure("NetworkBlocked", "No route.")))
+    message = sent(cloud)[0]["Message"]
+    (command,) = [line for line in message.splitlines() if line.startswith("aws ")]
+    script = f"aws() {{ printf '<%s>' \"$@\"; }}\n{command}"
+    run = subprocess.run(["/bin/sh", "-euc", script], capture_output=True, check=True, text=True, timeout=60)
+    inner = f"<stepfunctions><describe-execution><--region><eu-central-1><--execution-arn><{execution}>"
+    asked = f"{inner}<--query><input><--output><text>"
+    assert run.stdout == (
+        f"<stepfunctions><start-execution><--region><eu-central-1><--state-machine-arn><{machine}><--input><{asked}>"
+    )
+
+
+def test_who_is_told_of_a_success_has_nothing_to_start(cloud: Cloud, step: Step) -> None:
+    step("RecordOutcome", **arguments())
+    assert "start-execution" not in sent(cloud)[0]["Message"]
+
+
+def test_how_long_it_took_from_the_request_to_the_success_is_counted(cloud: Cloud, step: Step) -> None:
+    step("RecordOutcome", **arguments())
+    assert '"Lag":[3599.5]' in cloud.functions.logs()
+
+
+@pytest.mark.parametrize("end", ["disabled", "failed", "unchanged", "superseded"])
+def test_what_is_no_success_has_no_lag(cloud: Cloud, step: Step, end: str) -> None:
+    step("RecordOutcome", **arguments(**ENDS[end]))
+    assert "Lag" not in cloud.functions.logs()
+
+
+def test_an_execution_of_an_earlier_definition_is_recorded_without_its_lag(cloud: Cloud, step: Step) -> None:
+    """It does not say when it began."""
+    earlier = {name: value for name, value in arguments().items() if name != "started_at"}
+    assert step("RecordOutcome", **earlier)["outputs"]["outcome"] == "enabled"
+    assert "Lag" not in cloud.functions.logs()

@@ -51,7 +51,7 @@ def test_the_message_says_what_is_asked_for_until_when_and_by_which_execution(cl
     assert told["TopicArn"] == cloud.outputs["Notifications"]
     assert told["Message"].splitlines()[0] == WHAT
     assert "Within 7 days" in told["Message"]
-    assert told["Message"].endswith(f"Execution: {EXECUTION}")
+    assert told["Message"].endswith(f"/details/{EXECUTION}")
 
 
 def test_the_longest_name_of_a_cluster_fits_the_subject(cloud: Cloud, step: Step) -> None:

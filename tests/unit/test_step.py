@@ -182,3 +182,40 @@ def test_an_error_s_text_is_what_was_seen_and_what_to_do() -> None:
 def test_the_code_of_what_is_no_answer_of_aws_is_empty() -> None:
     assert aws.code(ValueError("x")) == ""
     assert aws.code(client_error("X")) == "X"
+
+
+# --- how long a step has taken ----------------------------------------------------------------------------------------
+
+
+def measured(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, list[float]]]:
+    """Step and seconds of each metric that has been written."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "StepDuration" in line]
+    return [(line["Step"], line["StepDuration"]) for line in lines]
+
+
+def test_how_long_a_step_was_waited_for_is_counted_when_it_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three steps of one execution: the second is ready at once, and costs no metric."""
+    results: list[Ready | Waiting] = []
+
+    @step
+    def handler(_: Any) -> Ready | Waiting:
+        return results.pop(0)
+
+    found: dict[str, Any] = {"reason": "", "polls": 0, "waited": 0, "polled": 0, "since": 0}
+    for name, waits in {"EnsureDirectory": ["a", "a", "b"], "EnsureTrust": [], "EnsureMembership": ["c"]}.items():
+        results += [*(Waiting(reason) for reason in waits), Ready()]
+        while results:
+            told = {key: found[key] for key in ("polls", "waited", "polled", "since")}
+            found = handler({"step": name, "waiting_for": found["reason"], **told}, None)
+    assert measured(capsys) == [("EnsureDirectory", [93.0]), ("EnsureMembership", [30.0])]
+
+
+def test_who_is_not_told_when_it_began_counts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """An execution that goes on with the definition it began with."""
+
+    @step
+    def handler(_: Any) -> Ready:
+        return Ready()
+
+    assert handler({"waited": 3600, "polled": 9}, None)["since"] == 3600
+    assert measured(capsys) == []

@@ -550,3 +550,37 @@ def test_settings_that_cannot_be_read_are_named(cloud: Cloud, step: Step) -> Non
     put(cloud, SETTINGS, {"userz": []})
     with pytest.raises(StepFailed, match="InvalidRequest: The settings is not valid: userz"):
         sweep(step)
+
+
+# --- what it tells ----------------------------------------------------------------------------------------------------
+
+
+def metrics(cloud: Cloud) -> dict[str, float]:
+    """The last value of each metric."""
+    lines = [json.loads(line) for line in cloud.functions.logs().splitlines() if '"CloudWatchMetrics"' in line]
+    return {name: line[name][0] for line in lines for name in line if name.startswith(("Swept", "Lease"))}
+
+
+def test_what_was_swept_is_counted_by_what_was_done(cloud: Cloud, step: Step) -> None:
+    for name, value in {"a": "enabled", "b": "soon", "c": "later"}.items():
+        make(cloud, name, value)
+    sweep(step)
+    assert metrics(cloud) == {"SweptStarted": 1.0, "SweptRefused": 2.0}
+
+
+def test_where_all_is_as_wanted_nothing_is_counted(as_wanted: Cloud, step: Step) -> None:
+    sweep(step)
+    assert metrics(as_wanted) == {}
+
+
+def test_how_long_a_lease_has_kept_a_cluster_from_what_it_wants_is_counted(cloud: Cloud, step: Step) -> None:
+    tag(cloud, kerberos="enabled")
+    running = cloud.executions[cloud.start({"cluster": "orders"})].arn
+    step("AcquireLease", request={"cluster": "orders"}, execution=running)
+    began = cloud.client("stepfunctions").describe_execution(executionArn=running)["startDate"]
+    step("SweepClusters", time=(began + timedelta(hours=36)).isoformat())
+    assert metrics(cloud)["LeaseDays"] == pytest.approx(1.5)
+    cloud.stop(running.rpartition(":")[2])
+    cloud.functions._log.truncate(0)
+    step("SweepClusters", time=(began + timedelta(hours=37)).isoformat())
+    assert "LeaseDays" not in metrics(cloud)

@@ -7,6 +7,7 @@ at the end, and taken over only when the execution that holds it no longer runs.
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -73,10 +74,16 @@ def key(subject: str) -> dict[str, Any]:
 
 def runs(execution: str) -> bool:
     """Whether the execution may still change something (`states:DescribeExecution`)."""
+    return running_since(execution) is not None
+
+
+def running_since(execution: str) -> datetime | None:
+    """When the execution began that may still change something; None when it has ended (`states:DescribeExecution`)."""
     try:
-        status: str = client("stepfunctions").describe_execution(executionArn=execution)["status"]
+        found = client("stepfunctions").describe_execution(executionArn=execution)
     except ClientError as error:
         if code(error) != "ExecutionDoesNotExist":
             raise
-        return False
-    return status in RUNS
+        return None
+    began: datetime = found["startDate"]
+    return began if found["status"] in RUNS else None

@@ -20,6 +20,9 @@ APPLY_TAG = "kerberos-apply"
 ROLLOUT_TAG = "kerberos-rollout"
 RESTART_TAG = "kerberos-restart-due"
 
+METRICS = "AuroraKerberos"  # namespace in CloudWatch
+EVENTS = "aurora-kerberos"  # source in EventBridge
+
 TAG_EVENT = "Tag Change on Resource"
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 NOT_FOR_TAGS = re.compile(r"[^\w\s.:/=+\-@]")
@@ -55,6 +58,12 @@ def cluster_arn(cluster: str, execution: str) -> str:
     """The ARN of a cluster of the execution's account and Region; empty when there is no cluster."""
     _, partition, _, region, account, *_ = execution.split(":")
     return f"arn:{partition}:rds:{region}:{account}:cluster:{cluster}" if cluster else ""
+
+
+def execution_link(execution: str) -> str:
+    """Where the console shows an execution."""
+    region, _ = place(execution)
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
 
 
 def client_parameters(prefix: str) -> list[str]:

@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from aurora_kerberos import aws, names
 from aurora_kerberos.errors import KerberosError, StepTimedOut
@@ -132,13 +133,15 @@ def cluster_of(event: Mapping[str, Any]) -> str:
 def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
     """Make a Lambda handler of a step's function.
 
-    The handler's event is the step's named arguments, beside `execution` and `TOLD`, which are for this wrapper.
-    AWS errors that the step did not expect are translated here, and everything is logged once.
+    The handler's event is the step's named arguments, beside `execution`, `step` (its name), `since` (what `waited` was
+    when it was first asked) and `TOLD`, which are for this wrapper. AWS errors that the step did not expect are
+    translated here, and everything is logged once.
     """
 
     @wraps(look)
     def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda passes it
-        logger.append_keys(execution=event.get("execution", ""), cluster=cluster_of(event))
+        name = event.get("step", "")
+        logger.append_keys(execution=event.get("execution", ""), cluster=cluster_of(event), step=name)
         try:
             result = answer(look(event), **{name: event[name] for name in TOLD if name in event})
         except KerberosError as error:
@@ -149,6 +152,20 @@ def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any],
             logger.error(translated.message, error=type(translated).__name__)
             raise translated from error
         logger.info(result["reason"] or "Ready", ready=result["ready"], wait_seconds=result["wait_seconds"])
-        return result
+        since = event.get("since", result["waited"])
+        if result["ready"]:
+            measure(name, result["waited"] - since)
+        return {**result, "since": result["waited"] if result["ready"] else since}
 
     return handler
+
+
+def measure(name: str, seconds: int) -> None:
+    """The metric `StepDuration`: the seconds that a step has been waited for, if at all.
+
+    Who never waited has taken no time worth the price of a metric.
+    """
+    if seconds:
+        duration: Any = {"unit": MetricUnit.Seconds, "value": seconds, "namespace": names.METRICS}
+        with single_metric(name="StepDuration", **duration) as metric:
+            metric.add_dimension(name="Step", value=name)
