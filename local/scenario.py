@@ -23,7 +23,7 @@ from moto.rds.models import DomainMembership
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import directory_sharing, network, organizations, places, rds, scheduler, stack
+from local import directory_sharing, network, organizations, places, rds, scheduler, secrecy, stack
 from local.aws import HOME, Call
 from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
@@ -391,8 +391,7 @@ class Check:
 class Result:
     """What came of a scenario.
 
-    `written` is all that can be read of it afterwards: histories, logs, tags, registry, notifications; no secret of
-    `secrets` may stand there.
+    `leaked` are the secrets that can be read afterwards in histories, logs, tags, registry, notifications or reports.
     """
 
     scenario: Scenario
@@ -401,8 +400,7 @@ class Result:
     logins: list[Login]
     moments: list[Moment]
     calls: list[Call]
-    written: str
-    secrets: set[str]
+    leaked: list[str]
     virtual_seconds: float
     real_seconds: float
 
@@ -460,8 +458,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
             logins=logins,
             moments=cloud.moments,
             calls=[call for call in cloud.calls if call.function],
-            written=written(cloud),
-            secrets=secrets(cloud),
+            leaked=secrecy.leaked(secrecy.secrets(cloud), secrecy.written(cloud)),
             virtual_seconds=cloud.clock.now,
             real_seconds=clock.monotonic() - began,
         )
@@ -946,30 +943,6 @@ def changes(calls: Iterable[Call]) -> list[str]:
         and call.service not in RECORD
         and call.function != "RecordOutcome"
     ]
-
-
-def written(cloud: Cloud) -> str:
-    """All that executions have left where people can read it."""
-    tags, items = [], []
-    for place, deployed in cloud.deployed.items():
-        with places.at(place):
-            tags += [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
-            items += cloud.client("dynamodb").scan(TableName=deployed.outputs["Registry"])["Items"]
-    sent = [call.parameters for call in cloud.calls if call.name == "sns:Publish"]
-    histories = [execution.history for execution in (*cloud.executions.values(), *cloud.children.values())]
-    return json.dumps([tags, items, sent, histories], default=str) + cloud.functions.logs()
-
-
-def secrets(cloud: Cloud) -> set[str]:
-    """Every password and keytab in Secrets Manager."""
-    found: set[str] = set()
-    clients = [cloud.client("secretsmanager", *place) for place in cloud.deployed]
-    pages = [(client, page) for client in clients for page in client.get_paginator("list_secrets").paginate()]
-    for client, page in pages:
-        for secret in page["SecretList"]:
-            content = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
-            found.update(str(content[key]) for key in ("password", "keytab") if key in content)
-    return found
 
 
 def registry_item(cloud: Cloud, cluster: str) -> Mapping[str, str]:
