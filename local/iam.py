@@ -22,6 +22,11 @@ Parameters = Mapping[str, Any]
 Context = Mapping[str, str | list[str]]  # condition keys and their values
 
 NONE = "*"  # the operation has no resource level
+DEFAULT_GROUPS = {
+    "OptionGroupName": "default:aurora-postgresql-16",
+    "DBSubnetGroupName": "default",
+    "DBSecurityGroupName": "default",
+}
 
 
 def _rds(kind: str, name: str) -> Callable[[Cloud, Parameters], str]:
@@ -68,15 +73,31 @@ def _accepted_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
 
 
 def _new_cluster(cloud: Cloud, parameters: Parameters) -> list[str]:
-    """The cluster, and all that it is made of or with."""
-    named = {
+    """The cluster, and all that it is made of or with; groups that are not named are the defaults."""
+    made_with = {
         "DBClusterIdentifier": "cluster",
         "SourceDBClusterIdentifier": "cluster",
         "SnapshotIdentifier": "cluster-snapshot",
         "DBSubnetGroupName": "subgrp",
         "DBClusterParameterGroupName": "cluster-pg",
+        "OptionGroupName": "og",
     }
-    return [_rds(kind, name)(cloud, parameters) for name, kind in named.items() if name in parameters]
+    named = {"DBClusterParameterGroupName": "default.aurora-postgresql16", **DEFAULT_GROUPS, **parameters}
+    return [_rds(kind, name)(cloud, named) for name, kind in made_with.items() if name in named]
+
+
+def _new_instance(cloud: Cloud, parameters: Parameters) -> list[str]:
+    """The instance, its cluster, and the groups, which are the defaults when they are not named."""
+    named = {"DBParameterGroupName": "default.aurora-postgresql16", **DEFAULT_GROUPS, **parameters}
+    made_with = {
+        "DBInstanceIdentifier": "db",
+        "DBClusterIdentifier": "cluster",
+        "DBParameterGroupName": "pg",
+        "OptionGroupName": "og",
+        "DBSubnetGroupName": "subgrp",
+        "DBSecurityGroupName": "secgrp",
+    }
+    return [_rds(kind, name)(cloud, named) for name, kind in made_with.items()]
 
 
 def _cluster_of_data_api(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
@@ -161,11 +182,7 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "organizations:ListRoots": _none,
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
     "rds:CreateDBCluster": _new_cluster,
-    "rds:CreateDBInstance": lambda cloud, p: [
-        cloud.arn("rds", f"db:{p['DBInstanceIdentifier']}"),
-        cloud.arn("rds", f"cluster:{p['DBClusterIdentifier']}"),
-        cloud.arn("rds", f"pg:{p.get('DBParameterGroupName', 'default.aurora-postgresql16')}"),
-    ],
+    "rds:CreateDBInstance": _new_instance,
     "rds:DescribeDBClusterParameterGroups": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:DescribeDBClusterParameters": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:DescribeDBClusterSnapshots": _rds("cluster-snapshot", "DBClusterSnapshotIdentifier"),
@@ -242,6 +259,9 @@ BEHIND_THE_CALLS = {
     },
 }
 
+# Condition keys that are parameters of the call.
+KEYS = {"iam:PolicyARN": "PolicyArn", "iam:PermissionsBoundary": "PermissionsBoundary"}
+
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
     "rds:CreateDBCluster": ("Tags", "rds:AddTagsToResource"),
@@ -273,20 +293,17 @@ def authorize(cloud: Cloud, call: Call, role: str) -> None:
             raise AwsError(code, message, status=403, **details)
 
 
-def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[str, ...]:
-    """The names of the actions that AWS checks for one call."""
-    return tuple(action for action, _, _ in required(cloud, service, operation, parameters))
+def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[tuple[str, str], ...]:
+    """The actions that AWS checks for one call, each with its resource."""
+    return tuple((action, resource) for action, resource, _ in required(cloud, service, operation, parameters))
 
 
 def required(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> Iterator[tuple[str, str, Context]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{PREFIXES.get(service, service)}:{operation}"
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
-    context: Context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
-    if call == "rds:AddTagsToResource":
-        context = {"aws:TagKeys": [tag["Key"] for tag in parameters["Tags"]]}
-    if call == "rds:RemoveTagsFromResource":
-        context = {"aws:TagKeys": list(parameters["TagKeys"])}
+    tagged = tags_of(parameters)
+    context: Context = {**tagged, **{key: parameters[name] for key, name in KEYS.items() if name in parameters}}
     if service == "dynamodb":
         leading = parameters.get("Key") or parameters.get("Item") or parameters["ExpressionAttributeValues"]
         context = {"dynamodb:LeadingKeys": next(iter(leading.values()))["S"]}
@@ -300,10 +317,17 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
         if service == "ec2":
             yield action, resources[-1], {"ec2:CreateAction": operation}
         else:
-            yield action, resources[0], {}
+            yield action, resources[0], tagged
     if "DomainIAMRoleName" in parameters:
         role = role_arn(cloud, parameters["DomainIAMRoleName"])
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
+
+
+def tags_of(parameters: Parameters) -> Context:
+    """The condition keys that the tags in a call are."""
+    tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
+    keys = [*tags, *parameters.get("TagKeys", [])]
+    return {"aws:TagKeys": keys, **{f"aws:RequestTag/{key}": value for key, value in tags.items()}} if keys else {}
 
 
 def statements_of(account: str, role: str) -> Iterator[Mapping[str, Any]]:

@@ -148,6 +148,7 @@ class Role(Part):
 
     trusts: list[str] | None = Field(None, description="Service principals; those of the guide when not said.")
     policy: bool = Field(True, description="Whether AmazonRDSDirectoryServiceAccess is attached.")
+    path: str = "/"
 
 
 class AtStart(Part):
@@ -677,7 +678,7 @@ def add_role(cloud: Cloud, name: str, role: Role) -> None:
     policy = json.loads(trust_policy(cloud.region))
     if role.trusts is not None:
         policy["Statement"][0]["Principal"]["Service"] = role.trusts
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(policy))
+    iam.create_role(RoleName=name, Path=role.path, AssumeRolePolicyDocument=json.dumps(policy))
     if role.policy:
         arn = "arn:aws:iam::aws:policy/service-role/AmazonRDSDirectoryServiceAccess"
         iam.attach_role_policy(RoleName=name, PolicyArn=arn)
