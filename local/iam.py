@@ -8,8 +8,10 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from local.faults import AwsError
@@ -226,12 +228,6 @@ UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 # What AWS checks when it acts in the caller's name: {function, or role of another account: actions}; no call of ours
 # shows them.
 BEHIND_THE_CALLS = {
-    # GetSecretValue, for secrets under a customer managed key.
-    "CheckDatabase": {"kms:Decrypt"},
-    "EnsureDatabaseUsers": {"kms:Decrypt"},
-    "RevokeDatabaseUsers": {"kms:Decrypt"},
-    "EnsureTrust": {"kms:Decrypt"},
-    "VerifyLogin": {"kms:Decrypt"},
     "EnsureDirectory": {
         "ec2:AuthorizeSecurityGroupEgress",
         "ec2:AuthorizeSecurityGroupIngress",
@@ -318,9 +314,24 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
             yield action, resources[-1], {"ec2:CreateAction": operation}
         else:
             yield action, resources[0], tagged
+    if service == "secretsmanager" and (key := key_of(cloud, operation, parameters)):
+        via = {"kms:ViaService": f"secretsmanager.{cloud.region}.amazonaws.com"}
+        of_secret: Context = {**via, "kms:EncryptionContext:SecretARN": resources[0]}
+        if operation == "CreateSecret":
+            yield "kms:GenerateDataKey", key, of_secret
+        yield "kms:Decrypt", key, of_secret
     if "DomainIAMRoleName" in parameters:
         role = role_arn(cloud, parameters["DomainIAMRoleName"])
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
+
+
+def key_of(cloud: Cloud, operation: str, parameters: Parameters) -> str:
+    """The customer managed key with which AWS Secrets Manager works in the caller's name; empty when there is none."""
+    if operation == "GetSecretValue":
+        with suppress(KeyError, ClientError):
+            described = cloud.client("secretsmanager").describe_secret(SecretId=parameters["SecretId"])
+            return str(described["KmsKeyId"])
+    return str(parameters.get("KmsKeyId", ""))
 
 
 def tags_of(parameters: Parameters) -> Context:

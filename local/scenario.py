@@ -20,6 +20,7 @@ import yaml
 from botocore.exceptions import ClientError
 from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
+from moto.secretsmanager.models import secretsmanager_backends
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
@@ -176,6 +177,7 @@ class AtStart(Part):
     )
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
+    secrets_key: str = Field("", description="ARN of the KMS key they are under; AWS's own when not said.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
     keytabs: dict[str, str] = Field(default_factory=dict, description="Secret name → principal whose keytab it holds.")
     faults: list[Fault] = Field(default_factory=list)
@@ -508,6 +510,8 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
         with places.of(role_name) as name:
             add_role(cloud, name, role)
     put_contents(cloud, start)
+    if start.secrets_key:
+        encrypt_secrets(cloud, start.secrets_key)
     # All that was long ago: nobody counts it, and nothing went wrong.
     cloud.roles_made.clear()
     cloud.calls.clear()
@@ -536,6 +540,13 @@ def put_contents(cloud: Cloud, start: AtStart) -> None:
         put_parameter(cloud, parameter, content if isinstance(content, str) else json.dumps(content))
     for name, principal in start.keytabs.items():
         store_keytab(cloud, name, principal)
+
+
+def encrypt_secrets(cloud: Cloud, key: str) -> None:
+    """Put all secrets at home that people have made under a KMS key."""
+    for secret in secretsmanager_backends[cloud.account][cloud.region].secrets.values():
+        if not secret.name.startswith("rds!"):
+            secret.kms_key_id = key
 
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
