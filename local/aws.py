@@ -40,9 +40,9 @@ calling = threading.local()
 class Call:
     """One call.
 
-    `error` is AWS's code when it was refused; `needs` are the IAM actions it needed of who made it: of the function, or
-    of the role (by its name) that the function had assumed. `account` and `region` are where it was made, `execution`
-    (a name) for which execution.
+    `error` is AWS's code when it was refused; `needs` are the IAM actions, with their resources, that it needed of who
+    made it: of the function, or of the role (by its name) that the function had assumed. `account` and `region` are
+    where it was made, `execution` (a name) for which execution.
     """
 
     function: str
@@ -50,7 +50,7 @@ class Call:
     operation: str
     parameters: Parameters
     error: str = ""
-    needs: tuple[str, ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
     role: str = ""
     account: str = HOME
     execution: str = ""

@@ -11,7 +11,7 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,7 @@ class Functions:
         """Run a handler; (whether it failed, its JSON answer or the error as Lambda words it)."""
         logical_id, folder, in_vpc = self._known(name)
         described = self._configuration(name)
-        with _one_at_a_time, redirect_stdout(self._log):
+        with _one_at_a_time, redirect_stdout(self._log), redirect_stderr(self._log):
             event = json.loads(payload or "{}")
             hosts, cluster = None, event.get("cluster", {})
             if in_vpc:

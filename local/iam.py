@@ -8,8 +8,10 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from local.faults import AwsError
@@ -22,6 +24,11 @@ Parameters = Mapping[str, Any]
 Context = Mapping[str, str | list[str]]  # condition keys and their values
 
 NONE = "*"  # the operation has no resource level
+DEFAULT_GROUPS = {
+    "OptionGroupName": "default:aurora-postgresql-16",
+    "DBSubnetGroupName": "default",
+    "DBSecurityGroupName": "default",
+}
 
 
 def _rds(kind: str, name: str) -> Callable[[Cloud, Parameters], str]:
@@ -68,15 +75,31 @@ def _accepted_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
 
 
 def _new_cluster(cloud: Cloud, parameters: Parameters) -> list[str]:
-    """The cluster, and all that it is made of or with."""
-    named = {
+    """The cluster, and all that it is made of or with; groups that are not named are the defaults."""
+    made_with = {
         "DBClusterIdentifier": "cluster",
         "SourceDBClusterIdentifier": "cluster",
         "SnapshotIdentifier": "cluster-snapshot",
         "DBSubnetGroupName": "subgrp",
         "DBClusterParameterGroupName": "cluster-pg",
+        "OptionGroupName": "og",
     }
-    return [_rds(kind, name)(cloud, parameters) for name, kind in named.items() if name in parameters]
+    named = {"DBClusterParameterGroupName": "default.aurora-postgresql16", **DEFAULT_GROUPS, **parameters}
+    return [_rds(kind, name)(cloud, named) for name, kind in made_with.items() if name in named]
+
+
+def _new_instance(cloud: Cloud, parameters: Parameters) -> list[str]:
+    """The instance, its cluster, and the groups, which are the defaults when they are not named."""
+    named = {"DBParameterGroupName": "default.aurora-postgresql16", **DEFAULT_GROUPS, **parameters}
+    made_with = {
+        "DBInstanceIdentifier": "db",
+        "DBClusterIdentifier": "cluster",
+        "DBParameterGroupName": "pg",
+        "OptionGroupName": "og",
+        "DBSubnetGroupName": "subgrp",
+        "DBSecurityGroupName": "secgrp",
+    }
+    return [_rds(kind, name)(cloud, named) for name, kind in made_with.items()]
 
 
 def _cluster_of_data_api(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its siblings
@@ -162,11 +185,7 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "organizations:ListRoots": _none,
     "rds:AddTagsToResource": _rds("cluster", "ResourceName"),
     "rds:CreateDBCluster": _new_cluster,
-    "rds:CreateDBInstance": lambda cloud, p: [
-        cloud.arn("rds", f"db:{p['DBInstanceIdentifier']}"),
-        cloud.arn("rds", f"cluster:{p['DBClusterIdentifier']}"),
-        cloud.arn("rds", f"pg:{p.get('DBParameterGroupName', 'default.aurora-postgresql16')}"),
-    ],
+    "rds:CreateDBInstance": _new_instance,
     "rds:DescribeDBClusterParameterGroups": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:DescribeDBClusterParameters": _rds("cluster-pg", "DBClusterParameterGroupName"),
     "rds:DescribeDBClusterSnapshots": _rds("cluster-snapshot", "DBClusterSnapshotIdentifier"),
@@ -210,12 +229,6 @@ UNAUTHORIZED = {"sts:GetCallerIdentity"}  # needs no permission
 # What AWS checks when it acts in the caller's name: {function, or role of another account: actions}; no call of ours
 # shows them.
 BEHIND_THE_CALLS = {
-    # GetSecretValue, for secrets under a customer managed key.
-    "CheckDatabase": {"kms:Decrypt"},
-    "EnsureDatabaseUsers": {"kms:Decrypt"},
-    "RevokeDatabaseUsers": {"kms:Decrypt"},
-    "EnsureTrust": {"kms:Decrypt"},
-    "VerifyLogin": {"kms:Decrypt"},
     "EnsureDirectory": {
         "ec2:AuthorizeSecurityGroupEgress",
         "ec2:AuthorizeSecurityGroupIngress",
@@ -242,6 +255,9 @@ BEHIND_THE_CALLS = {
         "secretsmanager:TagResource",
     },
 }
+
+# Condition keys that are parameters of the call.
+KEYS = {"iam:PolicyARN": "PolicyArn", "iam:PermissionsBoundary": "PermissionsBoundary"}
 
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
@@ -274,20 +290,17 @@ def authorize(cloud: Cloud, call: Call, role: str) -> None:
             raise AwsError(code, message, status=403, **details)
 
 
-def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[str, ...]:
-    """The names of the actions that AWS checks for one call."""
-    return tuple(action for action, _, _ in required(cloud, service, operation, parameters))
+def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> tuple[tuple[str, str], ...]:
+    """The actions that AWS checks for one call, each with its resource."""
+    return tuple((action, resource) for action, resource, _ in required(cloud, service, operation, parameters))
 
 
 def required(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> Iterator[tuple[str, str, Context]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{PREFIXES.get(service, service)}:{operation}"
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
-    context: Context = {"iam:PolicyARN": parameters["PolicyArn"]} if "PolicyArn" in parameters else {}
-    if call == "rds:AddTagsToResource":
-        context = {"aws:TagKeys": [tag["Key"] for tag in parameters["Tags"]]}
-    if call == "rds:RemoveTagsFromResource":
-        context = {"aws:TagKeys": list(parameters["TagKeys"])}
+    tagged = tags_of(parameters)
+    context: Context = {**tagged, **{key: parameters[name] for key, name in KEYS.items() if name in parameters}}
     if call == "events:PutEvents":
         context = {"events:source": [entry["Source"] for entry in parameters["Entries"]]}
     if service == "dynamodb":
@@ -303,10 +316,32 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
         if service == "ec2":
             yield action, resources[-1], {"ec2:CreateAction": operation}
         else:
-            yield action, resources[0], {}
+            yield action, resources[0], tagged
+    if service == "secretsmanager" and (key := key_of(cloud, operation, parameters)):
+        via = {"kms:ViaService": f"secretsmanager.{cloud.region}.amazonaws.com"}
+        of_secret: Context = {**via, "kms:EncryptionContext:SecretARN": resources[0]}
+        if operation == "CreateSecret":
+            yield "kms:GenerateDataKey", key, of_secret
+        yield "kms:Decrypt", key, of_secret
     if "DomainIAMRoleName" in parameters:
         role = role_arn(cloud, parameters["DomainIAMRoleName"])
         yield "iam:PassRole", role, {"iam:PassedToService": "rds.amazonaws.com"}
+
+
+def key_of(cloud: Cloud, operation: str, parameters: Parameters) -> str:
+    """The customer managed key with which AWS Secrets Manager works in the caller's name; empty when there is none."""
+    if operation == "GetSecretValue":
+        with suppress(KeyError, ClientError):
+            described = cloud.client("secretsmanager").describe_secret(SecretId=parameters["SecretId"])
+            return str(described["KmsKeyId"])
+    return str(parameters.get("KmsKeyId", ""))
+
+
+def tags_of(parameters: Parameters) -> Context:
+    """The condition keys that the tags in a call are."""
+    tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
+    keys = [*tags, *parameters.get("TagKeys", [])]
+    return {"aws:TagKeys": keys, **{f"aws:RequestTag/{key}": value for key, value in tags.items()}} if keys else {}
 
 
 def statements_of(account: str, role: str) -> Iterator[Mapping[str, Any]]:

@@ -20,10 +20,11 @@ import yaml
 from botocore.exceptions import ClientError
 from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
+from moto.secretsmanager.models import secretsmanager_backends
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurora_kerberos.service_role import trust_policy
-from local import directory_sharing, network, organizations, places, rds, scheduler, stack
+from local import directory_sharing, network, organizations, places, rds, scheduler, secrecy, stack
 from local.aws import HOME, Call
 from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
@@ -148,6 +149,7 @@ class Role(Part):
 
     trusts: list[str] | None = Field(None, description="Service principals; those of the guide when not said.")
     policy: bool = Field(True, description="Whether AmazonRDSDirectoryServiceAccess is attached.")
+    path: str = "/"
 
 
 class AtStart(Part):
@@ -175,6 +177,7 @@ class AtStart(Part):
     )
     roles: dict[str, Role] = Field(default_factory=dict)
     secrets: dict[str, Any] = Field(default_factory=dict, description="Secrets of Secrets Manager; their JSON.")
+    secrets_key: str = Field("", description="ARN of the KMS key they are under; AWS's own when not said.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="SSM parameters; their JSON.")
     keytabs: dict[str, str] = Field(default_factory=dict, description="Secret name → principal whose keytab it holds.")
     faults: list[Fault] = Field(default_factory=list)
@@ -391,8 +394,7 @@ class Check:
 class Result:
     """What came of a scenario.
 
-    `written` is all that can be read of it afterwards: histories, logs, tags, registry, notifications; no secret of
-    `secrets` may stand there.
+    `leaked` are the secrets that can be read afterwards in histories, logs, tags, registry, notifications or reports.
     """
 
     scenario: Scenario
@@ -401,8 +403,7 @@ class Result:
     logins: list[Login]
     moments: list[Moment]
     calls: list[Call]
-    written: str
-    secrets: set[str]
+    leaked: list[str]
     virtual_seconds: float
     real_seconds: float
 
@@ -460,8 +461,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
             logins=logins,
             moments=cloud.moments,
             calls=[call for call in cloud.calls if call.function],
-            written=written(cloud),
-            secrets=secrets(cloud),
+            leaked=secrecy.leaked(secrecy.secrets(cloud), secrecy.written(cloud)),
             virtual_seconds=cloud.clock.now,
             real_seconds=clock.monotonic() - began,
         )
@@ -510,6 +510,8 @@ def prepare(cloud: Cloud, start: AtStart) -> None:
         with places.of(role_name) as name:
             add_role(cloud, name, role)
     put_contents(cloud, start)
+    if start.secrets_key:
+        encrypt_secrets(cloud, start.secrets_key)
     # All that was long ago: nobody counts it, and nothing went wrong.
     cloud.roles_made.clear()
     cloud.calls.clear()
@@ -538,6 +540,13 @@ def put_contents(cloud: Cloud, start: AtStart) -> None:
         put_parameter(cloud, parameter, content if isinstance(content, str) else json.dumps(content))
     for name, principal in start.keytabs.items():
         store_keytab(cloud, name, principal)
+
+
+def encrypt_secrets(cloud: Cloud, key: str) -> None:
+    """Put all secrets at home that people have made under a KMS key."""
+    for secret in secretsmanager_backends[cloud.account][cloud.region].secrets.values():
+        if not secret.name.startswith("rds!"):
+            secret.kms_key_id = key
 
 
 def add_directory(cloud: Cloud, directory: Directory) -> None:
@@ -680,7 +689,7 @@ def add_role(cloud: Cloud, name: str, role: Role) -> None:
     policy = json.loads(trust_policy(cloud.region))
     if role.trusts is not None:
         policy["Statement"][0]["Principal"]["Service"] = role.trusts
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(policy))
+    iam.create_role(RoleName=name, Path=role.path, AssumeRolePolicyDocument=json.dumps(policy))
     if role.policy:
         arn = "arn:aws:iam::aws:policy/service-role/AmazonRDSDirectoryServiceAccess"
         iam.attach_role_policy(RoleName=name, PolicyArn=arn)
@@ -946,30 +955,6 @@ def changes(calls: Iterable[Call]) -> list[str]:
         and call.service not in RECORD
         and call.function != "RecordOutcome"
     ]
-
-
-def written(cloud: Cloud) -> str:
-    """All that executions have left where people can read it."""
-    tags, items = [], []
-    for place, deployed in cloud.deployed.items():
-        with places.at(place):
-            tags += [cluster.get_tags() for cluster in rds.backend(cloud).clusters.values()]
-            items += cloud.client("dynamodb").scan(TableName=deployed.outputs["Registry"])["Items"]
-    sent = [call.parameters for call in cloud.calls if call.name in {"sns:Publish", "events:PutEvents"}]
-    histories = [execution.history for execution in (*cloud.executions.values(), *cloud.children.values())]
-    return json.dumps([tags, items, sent, histories], default=str) + cloud.functions.logs()
-
-
-def secrets(cloud: Cloud) -> set[str]:
-    """Every password and keytab in Secrets Manager."""
-    found: set[str] = set()
-    clients = [cloud.client("secretsmanager", *place) for place in cloud.deployed]
-    pages = [(client, page) for client in clients for page in client.get_paginator("list_secrets").paginate()]
-    for client, page in pages:
-        for secret in page["SecretList"]:
-            content = json.loads(client.get_secret_value(SecretId=secret["ARN"])["SecretString"])
-            found.update(str(content[key]) for key in ("password", "keytab") if key in content)
-    return found
 
 
 def registry_item(cloud: Cloud, cluster: str) -> Mapping[str, str]:

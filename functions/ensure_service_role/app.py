@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
@@ -53,13 +54,15 @@ def attached(role: str) -> set[str]:
 
 
 def create(name: str) -> dict[str, Any]:
-    """The role with the documented trust policy (`iam:CreateRole`)."""
+    """The role with the documented trust policy, and the stack's permissions boundary, if any (`iam:CreateRole`)."""
+    boundary = os.environ.get("PERMISSIONS_BOUNDARY")
     try:
         role = client("iam").create_role(
             RoleName=name,
             AssumeRolePolicyDocument=trust_policy(region()),
             Description="Lets Amazon Aurora use the directory for Kerberos authentication",
             Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
+            **({"PermissionsBoundary": boundary} if boundary else {}),
         )
     except ClientError as error:
         if code(error) != "EntityAlreadyExists":  # another execution was first

@@ -1,55 +1,72 @@
-"""No policy allows what no scenario needed. It is run after the scenarios have been: see `make test`.
+"""Every policy allows what the scenarios needed, and no more. It is run after they have been: see `make test`.
 
-The other direction, that everything called is allowed, holds by itself: the local cloud refuses the rest.
+The local cloud refuses whatever a policy does not allow; here the policies are held against all that was called, action
+by action and resource by resource, in both directions.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local import iam, needs, stack
+from local import iam, needs
+from local.needs import Need, Statement, differences
 
-MEMBER_ROLE = "MemberRole"
 SCENARIOS = {path.stem for path in (Path(__file__).parents[2] / "scenarios").glob("*.yaml")}
+POLICIES = needs.policies()
+FOREIGN = "s3:DeleteBucket"  # which nothing here needs
 
 
 @pytest.fixture(scope="module")
-def needed() -> dict[str, set[str]]:
+def needed() -> dict[str, set[Need]]:
     rehearsed = needs.read()
     assert set(rehearsed) >= SCENARIOS, "`make test` rehearses all scenarios before it comes to this"
-    found: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, set[Need]] = defaultdict(set)
     for name in SCENARIOS:
-        for who, actions in rehearsed[name].items():
-            # The member role has the Region in its name.
-            found[MEMBER_ROLE if who.startswith("aurora-kerberos-member-") else who] |= actions
+        for who, needs_of_it in rehearsed[name].items():
+            found[who] |= needs_of_it
     return found
 
 
-@pytest.fixture(scope="module")
-def allowed() -> dict[str, set[str]]:
-    policies = {
-        name: [policy["Statement"] for policy in properties.get("Policies", [])]
-        for name, properties in stack.functions().items()
-    }
-    policies[stack.DIRECTORY_ACCOUNT_ROLE] = [
-        policy["PolicyDocument"]["Statement"]
-        for policy in stack.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
-    ]
-    policies[MEMBER_ROLE] = [
-        policy["PolicyDocument"]["Statement"]
-        for policy in stack.source()["Resources"][MEMBER_ROLE]["Properties"]["Policies"]
-    ]
-    return {
-        name: {action for statements in found for each in statements for action in iam.listed(each["Action"])}
-        for name, found in policies.items()
-    }
+def with_statement(statements: list[Statement], number: int, **changed: object) -> list[Statement]:
+    return [*statements[:number], {**statements[number], **changed}, *statements[number + 1 :]]
 
 
-@pytest.mark.parametrize("who", [*stack.functions(), stack.DIRECTORY_ACCOUNT_ROLE, MEMBER_ROLE])
-def test_everything_allowed_was_needed(needed: dict[str, set[str]], allowed: dict[str, set[str]], who: str) -> None:
+def less_one_action(statements: list[Statement]) -> Iterator[tuple[str, list[Statement]]]:
+    """The statements without an action, for each action, wherever it stands."""
+    for gone in {action for statement in statements for action in iam.listed(statement["Action"])}:
+        yield gone, [{**each, "Action": [a for a in iam.listed(each["Action"]) if a != gone]} for each in statements]
+
+
+@pytest.mark.parametrize("who", POLICIES)
+def test_what_is_allowed_is_what_was_needed(needed: dict[str, set[Need]], who: str) -> None:
+    assert not list(differences(who, POLICIES[who], needed[who]))
+
+
+@pytest.mark.parametrize("who", POLICIES)
+def test_an_action_less_is_noticed(needed: dict[str, set[Need]], who: str) -> None:
+    for gone, left in less_one_action(POLICIES[who]):
+        assert any(f"{gone} " in each for each in differences(who, left, needed[who])), gone
+
+
+@pytest.mark.parametrize("who", POLICIES)
+def test_an_action_more_is_noticed(needed: dict[str, set[Need]], who: str) -> None:
+    """Be it one that nobody needs, or one that another function needs."""
+    own = {action for action, _ in needs.allowed(POLICIES[who])}
+    others = {action for statements in POLICIES.values() for action, _ in needs.allowed(statements)} - own
+    for number, statement in enumerate(POLICIES[who]):
+        for more in {FOREIGN, *others}:
+            changed = with_statement(POLICIES[who], number, Action=[*iam.listed(statement["Action"]), more])
+            assert any(f"{more} on " in each for each in differences(who, changed, needed[who])), more
+
+
+@pytest.mark.parametrize("who", POLICIES)
+def test_a_resource_more_is_noticed(needed: dict[str, set[Need]], who: str) -> None:
     behind = iam.BEHIND_THE_CALLS.get(who, set())
-    assert behind <= allowed[who]
-    assert allowed[who] - behind == needed[who] - behind - iam.UNAUTHORIZED
+    for number, statement in enumerate(POLICIES[who]):
+        changed = with_statement(POLICIES[who], number, Resource=[*iam.listed(statement["Resource"]), "arn:aws:s3:::b"])
+        if not set(iam.listed(statement["Action"])) <= behind:
+            assert "on arn:aws:s3:::b was not needed" in " ".join(differences(who, changed, needed[who]))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local import iam, stack
+from local import iam, needs, stack
 from local.cloud import environment_of
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +134,55 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
                 assert not [action for action in actions if "*" in action], name
                 if statement["Resource"] == "*":
                     assert actions <= free | iam.BEHIND_THE_CALLS.get(name, set()), name
+
+
+def test_every_role_has_the_boundary_and_the_path(resources: dict[str, Any]) -> None:
+    bounded = {"Fn::If": ["Bounded", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]}
+    roles = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::IAM::Role"}
+    assert len(roles) > 25
+    assert not [name for name, role in roles.items() if role.get("PermissionsBoundary") != bounded]
+    # AWS SAM gives the roles of rules and schedules no path.
+    started = {"ClusterStateMachineClusterTaggedRole", "SweepClustersScheduleRole"}
+    assert {name for name, role in roles.items() if role.get("Path") != {"Ref": "RolePath"}} == started
+
+
+SECRETS = {
+    "CheckDatabase": {"rds!cluster-*", "${SecretPrefix}/*/master-*"},
+    "EnsureDatabaseUsers": {"rds!cluster-*", "${SecretPrefix}/*/master-*"},
+    "RevokeDatabaseUsers": {"rds!cluster-*", "${SecretPrefix}/*/master-*"},
+    "EnsureDirectory": {"${SecretPrefix}/*/admin-*"},
+    "EnsureDirectoryUsers": {"${SecretPrefix}/*/users/*"},
+    "EnsureTrust": {"${SecretPrefix}/*/trust-*"},
+    "VerifyLogin": {"${CheckSecret}-*"},
+}
+
+
+@pytest.mark.parametrize("function", stack.functions())
+def test_a_function_reads_the_secrets_that_it_uses_and_no_others(function: str) -> None:
+    statements = needs.policies()[function]
+    read = [each for each in statements if "secretsmanager:GetSecretValue" in iam.listed(each["Action"])]
+    resources = {arn["Fn::Sub"] for each in read for arn in iam.listed(each["Resource"])}
+    start = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+    assert resources == {start + name for name in SECRETS.get(function, set())}
+    actions = {action for each in statements for action in iam.listed(each["Action"])}
+    assert not {action for action in actions if action.startswith("secretsmanager:BatchGet")}
+
+
+@pytest.mark.parametrize("function", stack.functions())
+def test_a_function_decrypts_what_it_reads_and_nothing_else(function: str) -> None:
+    """With the stack's own key, or with any key what is in a secret that it may read; through Secrets Manager alone."""
+    statements = needs.policies()[function]
+    read = [each for each in statements if "secretsmanager:GetSecretValue" in iam.listed(each["Action"])]
+    keys = [each for each in statements if any(action.startswith("kms:") for action in iam.listed(each["Action"]))]
+    assert len(keys) == len(read)
+    for statement in keys:
+        via = {"Fn::Sub": "secretsmanager.${AWS::Region}.amazonaws.com"}
+        assert statement["Condition"]["StringEquals"] == {"kms:ViaService": via}
+        if "Fn::If" in statement["Resource"]:
+            assert statement["Resource"]["Fn::If"][:2] == ["OwnKey", {"Ref": "SecretsKey"}]
+        else:
+            assert statement["Action"] == "kms:Decrypt"
+            assert statement["Condition"]["StringLike"] == {"kms:EncryptionContext:SecretARN": read[0]["Resource"]}
 
 
 def test_only_who_logs_in_to_databases_is_in_the_vpc() -> None:

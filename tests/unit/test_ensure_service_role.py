@@ -68,3 +68,33 @@ def test_the_policy_is_that_of_the_region_s_partition(
         step("EnsureServiceRole", role=ROLE)
     (call,) = [call for call in cloud.calls if call.name == "iam:AttachRolePolicy" and call.function]
     assert call.parameters["PolicyArn"] == f"arn:{partition}:iam::aws:policy/{POLICY}"
+
+
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
+
+def test_a_role_that_is_made_has_the_stack_s_boundary() -> None:
+    with Cloud({"PermissionsBoundary": BOUNDARY}) as bounded:
+        failed, answer = make_role(bounded)
+        assert not failed, answer
+        made = bounded.client("iam").get_role(RoleName=ROLE)["Role"]
+        assert made["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
+
+
+def test_no_role_can_be_made_without_the_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Cloud({"PermissionsBoundary": BOUNDARY}) as bounded:
+        monkeypatch.setattr(bounded, "environment", without_boundary(bounded))
+        failed, answer = make_role(bounded)
+        assert failed
+        assert "not authorized to perform: iam:CreateRole" in answer
+
+
+def without_boundary(cloud: Cloud) -> Any:
+    environment = cloud.environment
+    return lambda *arguments: {**environment(*arguments), "PERMISSIONS_BOUNDARY": ""}
+
+
+def make_role(cloud: Cloud) -> tuple[bool, str]:
+    event = json.dumps({"execution": "arn:aws:states:eu-central-1:123456789012:execution:m:e", "role": ROLE})
+    failed, answer = cloud.functions.invoke(cloud.functions.name("EnsureServiceRole"), event)
+    return failed, answer.decode()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from aurora_kerberos import errors
-from local import scenario
+from local import scenario, secrecy
 from local.cloud import Cloud
 from local.executions import Execution
 from local.faults import READS, Fault, Faults
@@ -89,7 +89,7 @@ def test_a_run_with_faults_ends_recorded_and_the_next_one_finishes_it(
         second = cloud.executions[cloud.start(REQUEST)]
         cloud.run()
         assert second.status == "SUCCEEDED", second.cause
-        assert not secrets_written(cloud)
+        assert not secrecy.leaked(secrecy.secrets(cloud), secrecy.written(cloud))
         assert end_of(cloud) == end
 
 
@@ -103,10 +103,4 @@ def assert_ended_well(cloud: Cloud, execution: Execution, plan: list[Fault]) -> 
         recorded = scenario.registry_item(cloud, "orders")
         assert recorded["outcome"] == ("enabled" if execution.status == "SUCCEEDED" else "failed")
         assert recorded["error"] == execution.error
-    assert not secrets_written(cloud)
-
-
-def secrets_written(cloud: Cloud) -> list[str]:
-    """The secrets that stand where people can read them."""
-    written = scenario.written(cloud)
-    return [secret for secret in scenario.secrets(cloud) if secret in written]
+    assert not secrecy.leaked(secrecy.secrets(cloud), secrecy.written(cloud))

@@ -7,6 +7,7 @@ The mark is first the client token with which the user is made, then the user's 
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import string
 import uuid
@@ -21,17 +22,20 @@ MARK = "kerberos-password-due"
 def generated(name: str, username: str, description: str, mark: str = "") -> str:
     """The password in the secret `name`, generated into it the first time (`secretsmanager:CreateSecret`).
 
-    A secret that is made gets the mark; one that is there is not changed.
+    A secret that is made gets the mark, and is under the key of the stack's, if there is one; one that is there is not
+    changed.
 
     Raises:
         SecretUnusable: the secret exists and holds no password.
     """
     password = new_password(username)
+    key = os.environ.get("SECRETS_KEY")
     try:
         client("secretsmanager").create_secret(
             Name=name,
             Description=description,
             SecretString=json.dumps({"username": username, "password": password}),
+            **({"KmsKeyId": key} if key else {}),
             Tags=[
                 {"Key": "managed-by", "Value": "aurora-kerberos"},
                 *([{"Key": MARK, "Value": mark}] if mark else []),
