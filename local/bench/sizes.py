@@ -9,7 +9,7 @@ from pathlib import Path
 from local import build, member_template, stack
 from local.bench.page import Goal, Section
 
-MB = 1_000_000
+KB, MB = 1_000, 1_000_000
 LARGEST_LAYER = 30  # MB, unzipped
 LAYER = "AWS::Serverless::LayerVersion"
 
@@ -31,10 +31,10 @@ def section(built: Path, folder: Path) -> Section:
     largest = sorted(found, key=lambda name: (name not in layers, -found[name][0]))
     return Section(
         "Packages and layers",
-        "What `sam build` makes for arm64, in MB (1,000,000 bytes), without what Python compiles. A function has the "
+        "What `sam build` makes for arm64, in kB (1,000 bytes), without what Python compiles. A function has the "
         f"layer {layers[0]}; those that log in to databases have {layers[1]} as well. boto3 is the runtime's.",
         ("what", "unzipped", "zipped"),
-        [(name, *(f"{size / MB:.2f} MB" for size in found[name])) for name in largest],
+        [(name, *(f"{size / KB:,.0f} kB" for size in found[name])) for name in largest],
         [Goal(f"{name}, MB unzipped", found[name][0] / MB, at_most=LARGEST_LAYER) for name in layers],
     )
 

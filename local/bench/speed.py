@@ -12,12 +12,12 @@ SCENARIO = "tag-to-login"
 
 
 def sections() -> Iterator[Section]:
-    """Virtual seconds per real second, of the second run: the first one imports."""
+    """Virtual seconds per real second; alone in its process, the first run also imports what it needs."""
     wanted = scenario.read(stack.ROOT / "scenarios" / f"{SCENARIO}.yaml")
     first, second = scenario.rehearse(wanted), scenario.rehearse(wanted)
     yield Section(
         f"The local run: {SCENARIO}",
-        "With a real KDC, a real PostgreSQL and real logins; the first run in a process also imports what it needs.",
+        "With a real KDC, a real PostgreSQL and real logins, twice in one process.",
         ("run", "virtual time", "real time", "virtual seconds in a real one"),
         [
             (
