@@ -27,7 +27,7 @@ build: setup                     ## sam build, without Docker
 member-template: setup           ## The stack for the accounts of an organization, as a StackSet takes it
 	@$(VENV)/python -m local.member_template $(ARGUMENTS)
 
-bench: setup                     ## Polling beside that of others, in transitions, API calls and lag
+bench: setup                     ## The page of figures, docs/benchmarks.md: imports, sizes, cost, polling, rollouts
 	@$(VENV)/python -m local.bench
 
 docs: setup                      ## What of the documentation is made from the code: the picture, the scenario format

@@ -76,7 +76,7 @@ def template(artifacts: Mapping[str, str], architecture: str = ARCHITECTURES[0])
         artifacts: the zip of each function and layer, by logical id.
         architecture: the one that these are for.
     """
-    member = without_rollout(stack.source())
+    member = stack.without_versions(without_rollout(stack.source()))
     for name, resource in member["Resources"].items():
         properties = resource["Properties"]
         if code := CODE.get(resource["Type"]):

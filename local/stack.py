@@ -27,6 +27,7 @@ UNKNOWN_TO_MOTO = {
     "AWS::SQS::QueuePolicy",
     SCHEDULE,
 }
+VERSIONS = ("AutoPublishAlias", "UseAliasAsEventTarget", "DeploymentPreference")
 
 
 @cache
@@ -74,7 +75,25 @@ def plain() -> dict[str, Any]:
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
             del resources[name]
     template["Globals"]["Function"].pop("Layers")
-    return without_transform(template)
+    return without_transform(without_versions(template))
+
+
+def without_versions(template: dict[str, Any]) -> dict[str, Any]:
+    """A SAM template whose state machines have no versions and no alias: what names one names the state machine.
+
+    For moto, which has none, and for the accounts of an organization, to which a StackSet brings a change by degrees.
+    The alarms that send a new version back go as well.
+    """
+    text = json.dumps(template)
+    for name, resource in template["Resources"].items():
+        if alias := resource["Properties"].get("AutoPublishAlias"):
+            text = text.replace(json.dumps({"Ref": f"{name}Alias{alias}"}), json.dumps({"Ref": name}))
+    plain: dict[str, Any] = json.loads(text)
+    for resource in list(plain["Resources"].values()):
+        preference = [resource["Properties"].pop(each, None) for each in VERSIONS][-1]
+        for alarm in (preference or {}).get("Alarms", []):
+            del plain["Resources"][alarm["Ref"]]
+    return plain
 
 
 def without_transform(template: dict[str, Any]) -> dict[str, Any]:

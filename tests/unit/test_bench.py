@@ -1,10 +1,18 @@
-"""The bench: what it takes for a thing that was waited for, and that it leaves the policy as it was."""
+"""The bench: what it takes for a thing that was waited for, what is charged, what is imported, and its page."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from aurora_kerberos import step
-from local import bench
-from local.bench import Thing
+from local.aws import Call
+from local.bench import cost, imports, sizes
+from local.bench import polling as bench
+from local.bench.imports import Imported
+from local.bench.page import Goal, Section
+from local.bench.polling import Thing
 from local.moments import Moment
 
 
@@ -45,3 +53,49 @@ def test_another_policy_is_for_the_bench_alone() -> None:
     with bench.polling(bench.every(20)):
         assert step.answer(step.Waiting("x", at_least=600), polls=9, waiting_for="x")["wait_seconds"] == 20
     assert step.wait_seconds is ours
+
+
+def test_a_cluster_on_an_existing_directory_costs_less_than_a_cent() -> None:
+    (way,) = [each for each in cost.WAYS if each.scenario == cost.EXISTING_DIRECTORY]
+    bill = cost.billed(way)
+    assert bill.total < cost.DEAREST
+    assert {"Step Functions", "Lambda", "DynamoDB", "SNS", "Secrets Manager", "CloudWatch"} <= set(bill.charges)
+    assert bill.charges["Step Functions"] == pytest.approx(bill.transitions * 0.025 / 1000)
+    assert bill.transitions < 100
+
+
+def test_a_write_is_charged_by_its_size() -> None:
+    (item,) = cost.of_call(
+        Call("RecordOutcome", "dynamodb", "PutItem", {"Item": {"message": {"S": "x" * 1500}}})
+    ).items()
+    assert item == ("DynamoDB: a write request unit (1 KB), on demand", 2)
+    (item,) = cost.of_call(Call("RecordOutcome", "dynamodb", "GetItem", {})).items()
+    assert item == ("DynamoDB: a read request unit (4 KB), on demand", 1)
+    assert not cost.of_call(Call("EnsureMembership", "rds", "ModifyDBCluster", {}))
+
+
+@pytest.mark.parametrize("name", ["EnrollCluster", "EnsureDatabaseUsers", "ValidateRequest"])
+def test_a_function_imports_what_it_needs_and_makes_no_client(name: str) -> None:
+    assert imports.imported(name) == Imported([], imports.needed(name))
+
+
+def test_the_budget_is_for_the_services_of_the_policy() -> None:
+    assert imports.services("CheckDatabase") == ["rds-data", "secretsmanager"]
+    assert imports.services("SweepClusters") == ["dynamodb", "rds", "ssm", "stepfunctions"]
+
+
+def test_a_layer_that_is_too_large_is_missed(tmp_path: Path) -> None:
+    for name in ("CommonLayer", "PostgresLayer"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "PostgresLayer" / "large").write_bytes(bytes(30_000_001))
+    section = sizes.section(tmp_path, tmp_path)
+    assert [goal.reached for goal in section.goals] == [True, False]
+    assert not section.reached
+
+
+def test_the_page_has_each_section_s_command() -> None:
+    section = Section("Title", "About.", ("what", "much"), [("a", "1")], [Goal("a thing", 2, at_most=1)])
+    text = section.markdown("cost")
+    assert "`.venv/bin/python -m local.bench cost`" in text
+    assert "| a | 1 |" in text
+    assert "a thing: 2.0, to reach at most 1: MISSED" in text

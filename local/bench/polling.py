@@ -1,4 +1,4 @@
-"""`make bench`: polling as the design has it, beside fixed intervals, on the same scenarios; and a large rollout.
+"""Polling as the design has it, beside fixed intervals, on the same scenarios.
 
 CloudFormation's handler of DB clusters asks every 30 s, Ansible's module every 20 s. How long AWS takes is drawn, the
 same for all of them. Time is virtual: the figures are the same on every machine.
@@ -6,23 +6,17 @@ same for all of them. Time is virtual: the figures are the same on every machine
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import mean
 
-from rich.console import Console
-from rich.table import Table
-
 from aurora_kerberos import step
 from local import scenario, stack
+from local.bench.page import Goal, Section
 from local.cloud import Takes
 from local.durations import spoken
-from local.fleet import ACCOUNTS, CLUSTERS
 from local.moments import Moment
 from local.scenario import Scenario
 
@@ -156,67 +150,44 @@ def week() -> Figures:
     return measured(wanted, step.wait_seconds, [Takes(maintenance_window=WEEK)])
 
 
-def main() -> int:
-    """Print the tables; exit status 1 when something is not reached that is to be."""
-    console = Console(width=110)
-    reached = []
+def sections() -> Iterator[Section]:
+    """The figures of each scenario, and of a week's wait."""
     for name in SCENARIOS:
         wanted = scenario.read(stack.ROOT / "scenarios" / f"{name}.yaml")
         figures = {policy: measured(wanted, wait, draws()) for policy, wait in POLICIES.items()}
-        console.print(compared(f"{wanted.scenario}, {DRAWS} times", figures))
+        goals = []
         if name == NEW_DIRECTORY:
-            ratio = figures[PEER].transitions / figures[OURS].transitions
-            reached += [
-                told(console, f"transitions, {PEER} to ours", ratio, at_least=FEWER_TRANSITIONS),
-                told(console, "mean lag, in seconds", figures[OURS].lag, at_most=figures[OURS].bound),
+            ratio, ours = figures[PEER].transitions / figures[OURS].transitions, figures[OURS]
+            goals = [
+                Goal(f"transitions, {PEER} to ours", ratio, at_least=FEWER_TRANSITIONS),
+                Goal("mean lag, in seconds", ours.lag, at_most=ours.bound),
             ]
-    events = week()
-    reached.append(told(console, "history events of a week's wait", events.events, at_most=EVENTS_OF_A_WEEK))
-    for name, interval in ((PEER, 30), ("every 20 s", 20)):
-        full = HISTORY / (events.events / events.polls) * interval
-        console.print(f"{name}, a history is full after {spoken(full)}")
-    reached += fleet(console)
-    return 0 if all(reached) else 1
-
-
-def fleet(console: Console) -> list[bool]:
-    """A rollout over a large organization, in a process of its own, whose memory is measured."""
-    command = [sys.executable, "-m", "local.fleet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=stack.ROOT)
-    table = Table(title=f"{CLUSTERS} clusters in {ACCOUNTS} accounts", title_justify="left")
-    for column in ("what", "measured", "at most"):
-        table.add_column(column, justify="left" if column == "what" else "right")
-    rows = json.loads(done.stdout)
-    for what, got, most, unit in rows:
-        table.add_row(what, f"{got:,.0f} {unit}", f"{most:,.0f} {unit}", style="" if got <= most else "red")
-    console.print(table)
-    return [got <= most for _, got, most, _ in rows]
-
-
-def compared(title: str, figures: dict[str, Figures]) -> Table:
-    """One scenario: a row for each policy, and how many times ours it is."""
-    table = Table(title=title, title_justify="left")
-    for column in ("polling", "transitions", "API calls", "mean lag", "longest lag"):
-        table.add_column(column, justify="left" if column == "polling" else "right")
-    ours = figures[OURS]
-    for name, found in figures.items():
-        table.add_row(
-            name,
-            f"{found.transitions} (x {found.transitions / ours.transitions:.1f})",
-            f"{found.calls} (x {found.calls / ours.calls:.1f})",
-            f"{found.lag:.0f} s (x {found.lag / ours.lag:.1f})",
-            f"{max(thing.lag for thing in found.things):.0f} s",
+        yield Section(
+            f"Polling: {wanted.scenario[0].lower()}{wanted.scenario[1:]}, {DRAWS} times",
+            "The same durations of AWS, looked at as the steps do it, and at fixed intervals as others do. The lag is "
+            "from AWS being ready to the workflow knowing it. Time is virtual: the figures are the same everywhere.",
+            ("polling", "transitions", "API calls", "mean lag", "longest lag"),
+            [row(policy, found, figures[OURS]) for policy, found in figures.items()],
+            goals,
         )
-    return table
+    found = week()
+    full = {PEER: 30, "every 20 s": 20}
+    yield Section(
+        "Polling: a cluster that waits for its maintenance window for a week",
+        f"A history takes {HISTORY:,} events at the most.",
+        ("polling", "a history is full after"),
+        [(OURS, f"more than a week, which takes {found.events:,} events")]
+        + [(name, spoken(HISTORY / (found.events / found.polls) * interval)) for name, interval in full.items()],
+        [Goal("history events of a week's wait", found.events, at_most=EVENTS_OF_A_WEEK)],
+    )
 
 
-def told(console: Console, what: str, got: float, at_least: float = 0, at_most: float = float("inf")) -> bool:
-    """Print one figure that is to be reached; whether it is."""
-    limit = f"at least {at_least:g}" if at_least else f"at most {at_most:.0f}"
-    passed = at_least <= got <= at_most
-    console.print(f"{what}: {got:.1f}, to reach {limit}: {'reached' if passed else 'MISSED'}", highlight=False)
-    return passed
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def row(name: str, found: Figures, ours: Figures) -> tuple[str, ...]:
+    """A policy's figures, and how many times ours they are."""
+    return (
+        name,
+        f"{found.transitions} (x {found.transitions / ours.transitions:.1f})",
+        f"{found.calls} (x {found.calls / ours.calls:.1f})",
+        f"{found.lag:.0f} s (x {found.lag / ours.lag:.1f})",
+        f"{max(thing.lag for thing in found.things):.0f} s",
+    )

@@ -1,0 +1,31 @@
+"""How fast the local run is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from local import scenario, stack
+from local.bench.page import Section
+from local.durations import spoken
+
+SCENARIO = "tag-to-login"
+
+
+def sections() -> Iterator[Section]:
+    """Virtual seconds per real second; alone in its process, the first run also imports what it needs."""
+    wanted = scenario.read(stack.ROOT / "scenarios" / f"{SCENARIO}.yaml")
+    first, second = scenario.rehearse(wanted), scenario.rehearse(wanted)
+    yield Section(
+        f"The local run: {SCENARIO}",
+        "With a real KDC, a real PostgreSQL and real logins, twice in one process.",
+        ("run", "virtual time", "real time", "virtual seconds in a real one"),
+        [
+            (
+                name,
+                spoken(result.virtual_seconds),
+                f"{result.real_seconds:.1f} s",
+                f"{result.virtual_seconds / result.real_seconds:,.0f}",
+            )
+            for name, result in {"first": first, "second": second}.items()
+        ],
+    )
