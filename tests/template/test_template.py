@@ -107,7 +107,6 @@ def test_a_state_machine_may_invoke_its_functions_and_no_others(resources: dict[
 def test_no_wildcard_where_a_resource_can_be_named() -> None:
     """`*` alone stands only where AWS has no resource level, or acts in the caller's name."""
     free = {
-        "ds:AddTagsToResource",
         "ds:CreateMicrosoftAD",
         "ds:DescribeDirectories",
         "ds:DescribeTrusts",
