@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "AWS_REGION": "eu-central-1",
     "ROLLOUT_BUCKET": "bucket",
     "ROLLOUT_TABLE": "rollouts",
-    "MEMBER_ROLE_NAME": "member",
+    "MEMBER_ROLE": "/member",
     "NOTIFICATION_TOPIC": "topic",
 }
 PAGE = 100  # clusters in an answer of DescribeDBClusters

@@ -313,7 +313,9 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
     name, action = TAGGING.get(call, ("", ""))
     if name in parameters:
         # What is made, and so tagged, is the first; but for a peering, which the VPC comes before.
-        if service == "ec2":
+        if call == "ds:CreateMicrosoftAD":
+            yield action, cloud.arn("ds", "directory/d-0"), tagged
+        elif service == "ec2":
             yield action, resources[-1], {"ec2:CreateAction": operation}
         else:
             yield action, resources[0], tagged

@@ -271,7 +271,7 @@ def test_a_function_has_the_settings_that_it_reads_and_no_others() -> None:
     shared = {
         "ROLLOUT_BUCKET": ("rollout.read(", "rollout.write(", "rollout.write_text(", 'environ["ROLLOUT_BUCKET"]'),
         "ROLLOUT_TABLE": ("rollout.outcomes(", "rollout.record(", "rollout.report("),
-        "MEMBER_ROLE_NAME": ("rollout.member(", "rollout.member_role("),
+        "MEMBER_ROLE": ("rollout.member(", "rollout.member_role("),
         "NOTIFICATION_TOPIC": ('environ["NOTIFICATION_TOPIC"]',),
     }
     for name in FUNCTIONS:

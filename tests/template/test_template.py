@@ -107,7 +107,6 @@ def test_a_state_machine_may_invoke_its_functions_and_no_others(resources: dict[
 def test_no_wildcard_where_a_resource_can_be_named() -> None:
     """`*` alone stands only where AWS has no resource level, or acts in the caller's name."""
     free = {
-        "ds:AddTagsToResource",
         "ds:CreateMicrosoftAD",
         "ds:DescribeDirectories",
         "ds:DescribeTrusts",
@@ -183,6 +182,40 @@ def test_a_function_decrypts_what_it_reads_and_nothing_else(function: str) -> No
         else:
             assert statement["Action"] == "kms:Decrypt"
             assert statement["Condition"]["StringLike"] == {"kms:EncryptionContext:SecretARN": read[0]["Resource"]}
+
+
+CONDITIONS = {
+    "ds:AddTagsToResource": {"aws:RequestTag/managed-by"},
+    "dynamodb:DeleteItem": {"dynamodb:LeadingKeys"},
+    "ec2:CreateTags": {"ec2:CreateAction"},
+    "iam:AttachRolePolicy": {"iam:PolicyARN"},
+    "iam:CreateRole": {"aws:RequestTag/managed-by", "iam:PermissionsBoundary"},
+    "iam:PassRole": {"iam:PassedToService"},
+    "iam:TagRole": {"aws:TagKeys"},
+    "rds:AddTagsToResource": {"aws:TagKeys"},
+    "rds:RemoveTagsFromResource": {"aws:TagKeys"},
+    "secretsmanager:CreateSecret": {"aws:TagKeys"},
+    "secretsmanager:TagResource": {"aws:TagKeys"},
+    "secretsmanager:UntagResource": {"aws:TagKeys"},
+}
+# Tags that people give to a cluster that is made; what AWS does in the caller's name.
+UNCONDITIONAL = {
+    ("EnsureMembership", "rds:AddTagsToResource"),
+    ("EnsureMembership", "secretsmanager:CreateSecret"),
+    ("EnsureMembership", "secretsmanager:TagResource"),
+    ("EnsureDirectory", "ec2:CreateTags"),
+}
+
+
+def test_what_can_be_conditional_is() -> None:
+    found = [
+        (who, action, {key for keys in statement.get("Condition", {}).values() for key in keys})
+        for who, statements in needs.policies().items()
+        for statement in statements
+        for action in iam.listed(statement["Action"])
+    ]
+    assert {(who, action) for who, action, keys in found if CONDITIONS.get(action, keys) != keys} == UNCONDITIONAL
+    assert set(CONDITIONS) <= {action for _, action, _ in found}
 
 
 def test_only_who_logs_in_to_databases_is_in_the_vpc() -> None:

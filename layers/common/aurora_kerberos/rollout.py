@@ -256,7 +256,7 @@ def said(failure: Mapping[str, str]) -> str:
 
 def member_role(account: str, region: str, partition: str) -> str:
     """The ARN of the role that the member stack has made in an account for a Region."""
-    return f"arn:{partition}:iam::{account}:role/{os.environ['MEMBER_ROLE_NAME']}-{region}"
+    return f"arn:{partition}:iam::{account}:role{os.environ['MEMBER_ROLE']}-{region}"
 
 
 def member(cluster: Mapping[str, str]) -> tuple[str, str]:
