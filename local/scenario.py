@@ -395,6 +395,7 @@ class Result:
     """What came of a scenario.
 
     `leaked` are the secrets that can be read afterwards in histories, logs, tags, registry, notifications or reports.
+    `logs` is all that the functions have written.
     """
 
     scenario: Scenario
@@ -404,6 +405,7 @@ class Result:
     moments: list[Moment]
     calls: list[Call]
     leaked: list[str]
+    logs: str
     virtual_seconds: float
     real_seconds: float
 
@@ -461,6 +463,7 @@ def rehearse(scenario: Scenario, listener: Listener | None = None) -> Result:
             logins=logins,
             moments=cloud.moments,
             calls=[call for call in cloud.calls if call.function],
+            logs=cloud.functions.logs(),
             leaked=secrecy.leaked(secrecy.secrets(cloud), secrecy.written(cloud)),
             virtual_seconds=cloud.clock.now,
             real_seconds=clock.monotonic() - began,

@@ -142,7 +142,7 @@ def bill_of(result: Result, execution: Execution) -> Bill:
         "Lambda: a request": len(functions),
         "Lambda: a GB-second on arm64": memory * SECONDS,
         "CloudWatch Logs: a GB taken in": len(functions) * LOG_BYTES / 1e9,
-        "CloudWatch: a metric for an hour": metrics_in(result.written) / len(result.executions),
+        "CloudWatch: a metric for an hour": metrics_in(result.logs) / len(result.executions),
         "X-Ray: a trace": len(functions),
     }
     return Bill(transitions, len(functions), charged)
@@ -171,10 +171,10 @@ def of_call(call: Call) -> Mapping[str, int]:
     return {"DynamoDB: a write request unit (1 KB), on demand": 1 + size // 1024}
 
 
-def metrics_in(written: str) -> int:
+def metrics_in(logs: str) -> int:
     """The metrics that the functions' logs hold in CloudWatch's embedded format, the same one counted once."""
     found: set[tuple[Any, ...]] = set()
-    for line in written.splitlines():
+    for line in logs.splitlines():
         start = line.find('{"_aws"')
         if start < 0:
             continue

@@ -25,7 +25,14 @@ ALL = {name: state for machine in MACHINES for name, state in machine["States"].
 TASKS = {name: state for name, state in ALL.items() if state["Type"] == "Task"}
 
 FUNCTIONS = {"ListAccounts", "DiscoverClusters", "PlanWaves", "EnrollCluster", "JudgeWave", "ReportRollout"}
-OTHERS = {"RolloutStateMachine", "Rollouts", "RolloutBucket"}
+OTHERS = {
+    "RolloutBucket",
+    "RolloutFailed",
+    "RolloutStateMachine",
+    "RolloutStateMachineLogs",
+    "RolloutTimedOut",
+    "Rollouts",
+}
 
 
 # --- where it exists --------------------------------------------------------------------------------------------------
