@@ -16,8 +16,7 @@ INTRODUCTION = """\
 
 What it takes: to begin, to deploy, to run, and in money. `make bench` measures all of it, writes this page, and fails
 when something is not reached that is to be; the command of each section makes its figures alone. Times were taken on a
-machine with {cores} cores and Python {python}, which had other work to do as well: they are for comparison with each
-other.
+machine with {cores} cores and Python {python}: they are for comparison with each other.
 """
 
 
