@@ -9,10 +9,11 @@ from aurora_kerberos.step import Ready, step
 
 
 class Arguments(TypedDict):
-    """`request`: the execution's input as it came; `execution`: its ARN."""
+    """`request`: the execution's input as it came; `execution`: its ARN; `now`: ISO 8601."""
 
     request: Any
     execution: str
+    now: str
 
 
 @step
@@ -23,7 +24,7 @@ def handler(arguments: Arguments) -> Ready:
     """
     execution = arguments["execution"]
     cluster = names.requested_cluster(arguments["request"], execution)
-    holder = leases.take(names.cluster_arn(cluster, execution), execution) if cluster else execution
+    holder = leases.take(names.cluster_arn(cluster, execution), execution, arguments["now"]) if cluster else execution
     if holder == execution:
         return Ready({"end": {}})
     message = (

@@ -38,10 +38,11 @@ class Directory(TypedDict):
 
 
 class Arguments(TypedDict):
-    """`directory` of the plan; the ARN of the `execution`."""
+    """`directory` of the plan; the ARN of the `execution`; `now`: ISO 8601."""
 
     directory: Directory
     execution: str
+    now: str
 
 
 @step
@@ -55,7 +56,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
                 f"There is no directory {wanted['dns_name']} in {where(wanted['role'])}.",
                 "Create it in that account; only in its own account does this stack create a directory.",
             )
-        return create_once(wanted, arguments["execution"])
+        return create_once(wanted, arguments["execution"], arguments["now"])
     name, stage = found["DirectoryId"], found["Stage"]
     if found["Type"] not in TYPES:
         raise DirectoryUnusable(
@@ -80,9 +81,9 @@ def being_created(name: str) -> Waiting:
     return Waiting(f"Directory {name} is being created", at_least=TAKES_AT_LEAST, deadline=DEADLINE)
 
 
-def create_once(wanted: Directory, execution: str) -> Waiting:
+def create_once(wanted: Directory, execution: str, now: str) -> Waiting:
     """Create the directory, unless another execution is about to: AWS would make two of the same name."""
-    holder = leases.take(f"directory:{wanted['dns_name']}", execution)
+    holder = leases.take(f"directory:{wanted['dns_name']}", execution, now)
     if holder != execution:
         return Waiting(f"{holder} is creating the directory {wanted['dns_name']}", deadline=DEADLINE)
     found = find(wanted)  # whoever had the lease may have made it since

@@ -137,10 +137,11 @@ def is_as_wanted(found: Seen, settings: Settings) -> bool:
     """Whether the last execution has succeeded with what is wanted now, and nothing has changed since."""
     cluster, last = found["cluster"], found["last"]
     memberships = [clusters.membership(each) for each in [cluster, *found["instances"]]]
+    told = names.tags(cluster).get(names.STATUS_TAG)  # a rollout takes it off, and waits for it
     if found["action"] == "disable":
-        return last.get("outcome") == names.DISABLED and not any(memberships)
+        return last.get("outcome") == told == names.DISABLED and not any(memberships)
     return (
-        last.get("outcome") == names.ENABLED
+        last.get("outcome") == told == names.ENABLED
         and last.get("desired") == found["desired"]
         and names.RESTART_TAG not in names.tags(cluster)
         and clusters.role_of(memberships[0] or {}) in ("", settings.service_role_name)

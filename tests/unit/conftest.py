@@ -46,7 +46,11 @@ def step(cloud: Cloud) -> Step:
     """Invoke a function of the template by its logical id; its answer."""
 
     def invoke(function: str, **arguments: Any) -> dict[str, Any]:
-        event = json.dumps({"execution": "arn:aws:states:eu-central-1:123456789012:execution:m:e", **arguments})
+        told = {
+            "execution": "arn:aws:states:eu-central-1:123456789012:execution:m:e",
+            "now": cloud.clock.time().isoformat(),
+        }
+        event = json.dumps({**told, **arguments})
         failed, payload = cloud.functions.invoke(cloud.functions.name(function), event)
         answer: dict[str, Any] = json.loads(payload)
         if failed:

@@ -104,8 +104,17 @@ def test_of_an_execution_that_has_ended_it_is_taken_over(cloud: Cloud, step: Ste
 def test_of_an_execution_that_aws_has_forgotten_it_is_taken_over(cloud: Cloud, step: Step) -> None:
     """Step Functions keeps executions for 90 days."""
     acquire(step, f"{ME}-long-ago")
+    cloud.run(until=cloud.clock.now + 600)
     assert acquire(step) == {}
     assert holder(cloud) == ME
+
+
+def test_an_execution_that_aws_does_not_know_yet_keeps_a_young_lease(cloud: Cloud, step: Step) -> None:
+    """DescribeExecution is eventually consistent: of two that begin at the same moment, one may not see the other."""
+    acquire(step, f"{ME}-a-moment-ago")
+    cloud.run(until=cloud.clock.now + 599)
+    assert acquire(step)["outcome"] == "superseded"
+    assert holder(cloud) == f"{ME}-a-moment-ago"
 
 
 @pytest.mark.usefixtures("machine")
@@ -189,11 +198,11 @@ def race(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, rivals: list[str]) -> No
 
     look, left = leases.runs, list(rivals)
 
-    def overtaken(found: str) -> bool:
+    def overtaken(found: str, _taken_at: str, now: str) -> bool:
         if left:
             item = {"arn": {"S": f"lease:{cloud.cluster_arn('orders')}"}, "holder": {"S": left.pop(0)}}
             cloud.client("dynamodb").put_item(TableName=cloud.outputs["Registry"], Item=item)
-        return look(found)
+        return look(found, "", now)
 
     monkeypatch.setattr(leases, "runs", overtaken)
 

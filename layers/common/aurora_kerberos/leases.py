@@ -7,7 +7,8 @@ at the end, and taken over only when the execution that holds it no longer runs.
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,11 +17,15 @@ from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import AwsUnavailable
 
 PREFIX = "lease:"
+YOUNG = timedelta(minutes=10)
 RUNS = {"RUNNING", "PENDING_REDRIVE"}
 
 
-def take(subject: str, execution: str) -> str:
+def take(subject: str, execution: str, now: str) -> str:
     """Take the lease for an execution, by its ARN; the ARN of the one that has it now (`dynamodb:PutItem`).
+
+    Args:
+        now: ISO 8601; of a lease taken a moment ago, Step Functions may not know the execution yet.
 
     Raises:
         AwsUnavailable: others took it, and ended, faster than could be looked at.
@@ -30,7 +35,7 @@ def take(subject: str, execution: str) -> str:
         try:
             client("dynamodb").put_item(
                 TableName=os.environ["REGISTRY_TABLE"],
-                Item={**key(subject), "holder": {"S": execution}},
+                Item={**key(subject), "holder": {"S": execution}, "taken_at": {"S": now}},
                 ConditionExpression="attribute_not_exists(holder) OR holder IN (:execution, :ended)",
                 ExpressionAttributeValues={":execution": {"S": execution}, ":ended": {"S": holder}},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -38,9 +43,10 @@ def take(subject: str, execution: str) -> str:
         except ClientError as error:
             if code(error) != "ConditionalCheckFailedException":
                 raise
-            item: Any = error.response
-            holder = str(item["Item"]["holder"]["S"])
-            if runs(holder):
+            answer: Any = error.response
+            item = {name: str(value["S"]) for name, value in answer["Item"].items()}
+            holder = item["holder"]
+            if runs(holder, item.get("taken_at", ""), now):
                 return holder
         else:
             return execution
@@ -72,18 +78,30 @@ def key(subject: str) -> dict[str, Any]:
     return {"arn": {"S": f"{PREFIX}{subject}"}}
 
 
-def runs(execution: str) -> bool:
-    """Whether the execution may still change something (`states:DescribeExecution`)."""
-    return running_since(execution) is not None
+def runs(execution: str, taken_at: str, now: str) -> bool:
+    """Whether the execution may still change something (`states:DescribeExecution`).
+
+    That call is eventually consistent: an execution that it does not know runs, while its lease is young.
+    """
+    found = described(execution)
+    if found is None:
+        return bool(taken_at) and datetime.fromisoformat(now) - datetime.fromisoformat(taken_at) < YOUNG
+    return found["status"] in RUNS
 
 
 def running_since(execution: str) -> datetime | None:
     """When the execution began that may still change something; None when it has ended (`states:DescribeExecution`)."""
+    found = described(execution)
+    began: datetime | None = found["startDate"] if found and found["status"] in RUNS else None
+    return began
+
+
+def described(execution: str) -> Mapping[str, Any] | None:
+    """The execution, as Step Functions describes it; None when it knows of none (any more, or yet)."""
     try:
-        found = client("stepfunctions").describe_execution(executionArn=execution)
+        found: Mapping[str, Any] = client("stepfunctions").describe_execution(executionArn=execution)
     except ClientError as error:
         if code(error) != "ExecutionDoesNotExist":
             raise
         return None
-    began: datetime = found["startDate"]
-    return began if found["status"] in RUNS else None
+    return found
