@@ -167,9 +167,22 @@ def test_a_function_reads_the_secrets_that_it_uses_and_no_others(function: str) 
     assert not {action for action in actions if action.startswith("secretsmanager:BatchGet")}
 
 
-@pytest.mark.parametrize("function", stack.functions())
+def test_keys_of_databases_are_used_by_rds_alone_in_the_name_of_who_makes_them() -> None:
+    keys = [each for each in needs.policies()["EnsureMembership"] if str(each["Action"]).count("kms:")]
+    uses, grants = keys
+    assert [each["Fn::Sub"].partition(".")[0] for each in uses["Condition"]["StringEquals"]["kms:ViaService"]] == [
+        "rds",
+        "secretsmanager",
+    ]
+    assert (grants["Action"], grants["Condition"]) == (
+        "kms:CreateGrant",
+        {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+    )
+
+
+@pytest.mark.parametrize("function", [name for name in stack.functions() if name != "EnsureMembership"])
 def test_a_function_decrypts_what_it_reads_and_nothing_else(function: str) -> None:
-    """What is in a secret that it may read, under any key; it encrypts under the stack's own; by Secrets Manager alone."""
+    """What is in secrets that it may read, under any key; it encrypts under the stack's. By Secrets Manager alone."""
     statements = needs.policies()[function]
     read = [each for each in statements if "secretsmanager:GetSecretValue" in iam.listed(each["Action"])]
     keys = [each for each in statements if any(action.startswith("kms:") for action in iam.listed(each["Action"]))]
