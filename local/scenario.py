@@ -39,7 +39,6 @@ from local.places import Place
 MASTER = "postgres"
 MASTER_PASSWORD = "Not-In-Any-Log-7"  # noqa: S105  of the local run's databases alone
 RECORD = {"dynamodb"}  # the registry with its leases
-REGISTRY_KEYS = ("outcome", "error", "message", "remedy")
 
 
 class Part(BaseModel):
