@@ -137,7 +137,7 @@ def what_happened(error: str, cause: str) -> tuple[str, str]:
 
 
 def write_metrics(outcome: Outcome, _arn: str, arguments: Arguments) -> None:
-    """One count per outcome; of failures one per error's name as well; how long after the request it was enabled."""
+    """One count per outcome; of failures one per error's name as well; how long after its start it was enabled."""
     count: Any = {"unit": MetricUnit.Count, "value": 1, "namespace": names.METRICS}
     with single_metric(name=outcome["outcome"].capitalize(), **count):
         pass

@@ -61,7 +61,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     if by_tag and cluster is None:
         return end(SUPERSEDED, "Nothing to do: the cluster no longer exists.")
     value = tags.get(names.TAG)
-    if by_tag and value != (given["detail"].get("tags", {}).get(names.TAG) if tagged else value or ""):
+    out_of_date = value != given["detail"].get("tags", {}).get(names.TAG) if tagged else value is None
+    if by_tag and out_of_date:
         return end(SUPERSEDED, f"Nothing to do: the tag {names.TAG} is now {value or 'gone'!r}.")
     action = desired.action(tags) if by_tag else request.action
     if not action:
