@@ -22,7 +22,7 @@ from aurora_kerberos.errors import (
     MembershipLost,
     StepTimedOut,
 )
-from aurora_kerberos.rollout import ENABLED, ENROLLING, Outcome
+from aurora_kerberos.rollout import ENABLED, ENROLLING, Ending, Outcome
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 
 PATIENT = 5  # attempts: many clusters are asked at the same time
@@ -151,17 +151,7 @@ def outcome_of(  # noqa: PLR0913, PLR0917  the fields of an outcome
     arguments: Arguments, began: str, outcome: Any, error: str = "", message: str = "", remedy: str = ""
 ) -> Outcome:
     """The item of the rollout's table."""
-    cluster = arguments["cluster"]
-    return Outcome(
-        rollout=arguments["rollout"],
-        cluster=cluster["arn"],
-        account=cluster["account"],
-        region=cluster["region"],
-        wave=str(cluster["wave"]),
-        outcome=outcome,
-        error=error,
-        message=message,
-        remedy=remedy,
-        began_at=began,
-        recorded_at=arguments["now"],
+    ending = Ending(
+        outcome=outcome, error=error, message=message, remedy=remedy, began_at=began, recorded_at=arguments["now"]
     )
+    return rollout.outcome_of(arguments["rollout"], arguments["cluster"], ending)

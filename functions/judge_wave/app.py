@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from aurora_kerberos import rollout
 from aurora_kerberos.errors import OutcomeUnknown
-from aurora_kerberos.rollout import ENROLLING, FAILED, Outcome
+from aurora_kerberos.rollout import ENROLLING, FAILED, Ending, Outcome
 from aurora_kerberos.step import Ready, step
 
 
@@ -56,12 +56,7 @@ def handler(arguments: Arguments) -> Ready:
 def lost(item: Mapping[str, Any], known: Outcome | None, arguments: Arguments) -> Outcome:
     """What is recorded of a cluster whose execution has ended without an outcome; `known` is the last that it wrote."""
     begun = known and known["recorded_at"] >= arguments["began_at"]
-    return Outcome(
-        rollout=arguments["rollout"],
-        cluster=item["arn"],
-        account=item["account"],
-        region=item["region"],
-        wave=str(item["wave"]),
+    ending = Ending(
         outcome=FAILED,
         error=OutcomeUnknown.__name__,
         message="Its execution has ended, and nobody knows what has become of the cluster.",
@@ -69,3 +64,4 @@ def lost(item: Mapping[str, Any], known: Outcome | None, arguments: Arguments) -
         began_at=known["began_at"] if known and begun else arguments["now"],
         recorded_at=arguments["now"],
     )
+    return rollout.outcome_of(arguments["rollout"], item, ending)

@@ -70,31 +70,29 @@ class Plan(TypedDict):
     refused: list[Discovered]
 
 
-class Outcome(TypedDict):
-    """What has become of a cluster: an item of the rollout's table. Times are ISO 8601, `wave` is a number."""
+class Ending(TypedDict):
+    """What has become of a cluster. Times are ISO 8601."""
+
+    outcome: str
+    error: str
+    message: str
+    remedy: str
+    began_at: str
+    recorded_at: str
+
+
+class Outcome(Ending):
+    """An item of the rollout's table: of which cluster (by its ARN) that has become; `wave` is a number."""
 
     rollout: str
     cluster: str
     account: str
     region: str
     wave: str
-    outcome: str
-    error: str
-    message: str
-    remedy: str
-    began_at: str
-    recorded_at: str
 
 
-class Row(Planned):
+class Row(Planned, Ending):
     """A cluster in the report: what was planned for it, and what has become of it (empty while nothing has)."""
-
-    outcome: str
-    error: str
-    message: str
-    remedy: str
-    began_at: str
-    recorded_at: str
 
 
 class Report(TypedDict):
@@ -117,7 +115,7 @@ class Report(TypedDict):
     refused: list[Discovered]
 
 
-NOTHING_YET = {"outcome": "", "error": "", "message": "", "remedy": "", "began_at": "", "recorded_at": ""}
+NOTHING_YET: Ending = {"outcome": "", "error": "", "message": "", "remedy": "", "began_at": "", "recorded_at": ""}
 
 
 def kind_of(error: str) -> str:
@@ -174,6 +172,18 @@ def outcomes(rollout: str) -> dict[str, Outcome]:
     )
     items = ({name: value["S"] for name, value in item.items()} for page in pages for item in page["Items"])
     return {item["cluster"]: item for item in items}  # type: ignore[misc]  # written as Outcome below
+
+
+def outcome_of(rollout: str, item: Mapping[str, Any], ending: Ending) -> Outcome:
+    """What has become of a cluster, an item of a wave, as the rollout's table has it."""
+    return Outcome(
+        rollout=rollout,
+        cluster=item["arn"],
+        account=item["account"],
+        region=item["region"],
+        wave=str(item["wave"]),
+        **ending,
+    )
 
 
 def record(outcome: Outcome) -> None:
