@@ -14,7 +14,7 @@ from aurora_kerberos import clusters
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import GroupMappingUnavailable
 from aurora_kerberos.principals import Mapped
-from aurora_kerberos.step import Ready, Waiting, step
+from aurora_kerberos.step import Ready, Waiting, step, unapproved
 
 LIBRARY = "pg_ad_mapping"
 PARAMETER = "shared_preload_libraries"
@@ -44,9 +44,9 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         if arguments["cluster"]["endpoint"]:
             cluster = clusters.describe(arguments["cluster"]["id"])
             refuse_hazard(cluster)
-            if arguments["apply"] == "approval" and not arguments["approved"]:
-                what = f"Cluster {arguments['cluster']['id']} joins the domain and restarts, and so loads {LIBRARY}."
-                return Waiting("Approval is needed", outputs={"approval": what})
+            what = f"Cluster {arguments['cluster']['id']} joins the domain and restarts, and so loads {LIBRARY}."
+            if waiting := unapproved(arguments, what, {}):
+                return waiting
             # Before the change: whatever interrupts us, the restart is not forgotten.
             clusters.tag_restart(cluster, clusters.AFTER_JOINING)
         value = {"ParameterName": PARAMETER, "ParameterValue": ",".join([*loaded, LIBRARY])}

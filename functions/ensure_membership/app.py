@@ -24,7 +24,7 @@ from aurora_kerberos.errors import (
     RestartDue,
     ServiceRoleInvalid,
 )
-from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
+from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step, unapproved
 
 FAILED = {"enable-kerberos-failed", "failed"}
 
@@ -153,8 +153,7 @@ def joining(cluster: Mapping[str, Any], member: str, status: str, arguments: Arg
     later = status.startswith("pending-maintenance-")
     seen: Progress = {**progress, "last_pending": arguments["now"] if later else progress["last_pending"]}
     status = status or "not listed yet"
-    deadline = 8 * DAY if later else Waiting.deadline
-    return Waiting(f"Membership of {member} is {status}", deadline=deadline, outputs=seen)
+    return Waiting(f"Membership of {member} is {status}", deadline=clusters.patience(status), outputs=seen)
 
 
 def kept_role(name: str, role: str, progress: Progress) -> Waiting:
@@ -240,11 +239,9 @@ def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]], progress: 
     return Waiting(reason, at_least=MINUTE if restarts else 0, outputs=progress) if reason else None
 
 
-def unapproved(what: str, arguments: Arguments, progress: Progress) -> Waiting | None:
-    """The question that the state machine is to ask a person, `what` being done to the cluster; None when it may be."""
-    if arguments["apply"] != "approval" or arguments["approved"] or arguments["way"]["way"] != "modify":
-        return None
-    return Waiting("Approval is needed", outputs={**progress, "approval": what})
+def undisturbed(what: str, arguments: Arguments, progress: Progress) -> Waiting | None:
+    """The question for approval; None when it may be done, as to a cluster that is made here."""
+    return unapproved(arguments, what, progress) if arguments["way"]["way"] == "modify" else None
 
 
 def join(
@@ -262,7 +259,7 @@ def join(
     name = cluster["DBClusterIdentifier"]
     order = ", ".join(instance["DBInstanceIdentifier"] for instance in instances)
     what = f"Cluster {name} joins the domain of {arguments['directory']}, then its instances restart: {order}."
-    if waiting := busy(cluster, instances, progress) or unapproved(what, arguments, progress):
+    if waiting := busy(cluster, instances, progress) or undisturbed(what, arguments, progress):
         return waiting
     # Before the call: whatever interrupts us, the restart is not forgotten.
     due = names.RESTART_TAG in names.tags(cluster)
@@ -350,7 +347,7 @@ def restart(
     if left and arguments["apply"] == "maintenance-window" and arguments["way"]["way"] == "modify":
         return restart_by_others(left, progress)
     if left:
-        return unapproved(f"The instances restart: {', '.join(left)}.", arguments, progress) or reboot(
+        return undisturbed(f"The instances restart: {', '.join(left)}.", arguments, progress) or reboot(
             left[0], progress
         )
     if since:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, names
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
+from aurora_kerberos.step import MINUTE, Ready, Waiting, step, unapproved
 
 
 class Arguments(TypedDict):
@@ -39,14 +39,11 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     for who, membership in memberships.items():
         status = membership["Status"]
         if status in clusters.LEAVING or status in clusters.ON_THE_WAY:
-            deadline = 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
-            return Waiting(f"Membership of {who} is {status}", deadline=deadline, outputs=progress)
+            return Waiting(f"Membership of {who} is {status}", deadline=clusters.patience(status), outputs=progress)
     if waiting := clusters.busy(cluster, instances):
         return Waiting(waiting, outputs=progress)
-    if arguments["apply"] == "approval" and not arguments["approved"]:
-        what = f"Cluster {name} leaves the domain of {left}: nobody can log in with a ticket any more."
-        return Waiting("Approval is needed", outputs={**progress, "approval": what})
-    return leave(name, arguments["apply"], progress)
+    what = f"Cluster {name} leaves the domain of {left}: nobody can log in with a ticket any more."
+    return unapproved(arguments, what, progress) or leave(name, arguments["apply"], progress)
 
 
 def leave(name: str, apply: str, progress: Mapping[str, Any]) -> Waiting:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import ClusterNotFound, ClusterUnusable, InstanceUnusable
+from aurora_kerberos.step import DAY, Waiting
 
 # "Understanding domain membership" (guide) and the API reference of DomainMembership.
 ENABLED = {"kerberos-enabled", "joined"}
@@ -111,6 +112,11 @@ def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> str:
         if instance["DBInstanceStatus"] not in AVAILABLE:
             return f"Instance {instance['DBInstanceIdentifier']} is {instance['DBInstanceStatus']}"
     return ""
+
+
+def patience(status: str) -> int:
+    """Seconds that a membership may be in a status: a maintenance window comes once a week."""
+    return 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
 
 
 def placed(subnet_group: str) -> dict[str, Any]:

@@ -63,6 +63,16 @@ class Waiting:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
+def unapproved(arguments: Mapping[str, Any], what: str, progress: Mapping[str, Any]) -> Waiting | None:
+    """The question that the state machine is to ask a person, `what` being done to the cluster; None when it may be.
+
+    `arguments` are a step's: `apply` of the plan, and whether somebody has `approved`.
+    """
+    if arguments["apply"] != "approval" or arguments["approved"]:
+        return None
+    return Waiting("Approval is needed", outputs={**progress, "approval": what})
+
+
 def wait_seconds(waited: int, at_least: int = 0) -> int:
     """Seconds to wait for a thing that has been waited for `waited` seconds: 30 s plus a tenth of them, at most 900.
 
