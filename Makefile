@@ -17,29 +17,29 @@ test: setup active-directory     ## All tests
 lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
-	@$(VENV)/mypy layers/common local tests
+	@$(VENV)/mypy layers/common deploy local setup tests tools
 	@for app in functions/*/app.py; do $(VENV)/mypy $$app || exit 1; done
 	@$(VENV)/pytest -q tests/template
 
 build: setup                     ## sam build, without Docker
-	@$(VENV)/python -m local.build $(ARGUMENTS)
+	@$(VENV)/python -m deploy.build $(ARGUMENTS)
 
 member-template: setup           ## The stack for the accounts of an organization, as a StackSet takes it
-	@$(VENV)/python -m local.member_template $(ARGUMENTS)
+	@$(VENV)/python -m deploy.member_template $(ARGUMENTS)
 
 bench: setup                     ## The page of figures, docs/benchmarks.md: imports, sizes, cost, polling, rollouts
-	@$(VENV)/python -m local.bench
+	@$(VENV)/python -m tools.bench
 
 docs: setup                      ## What of the documentation is made from the code: the picture, the scenario format
-	@$(VENV)/python -m local docs
+	@$(VENV)/python -m tools docs
 
 setup: packages .venv/ready      ## PostgreSQL, MIT Kerberos and the virtual environment
 
 packages:
-	@$(PYTHON) local/packages.py
+	@$(PYTHON) setup/packages.py
 
 active-directory:                ## Samba, for the tests with a real Active Directory; they are skipped without it
-	@$(PYTHON) local/packages.py active-directory
+	@$(PYTHON) setup/packages.py active-directory
 
 .venv/ready: requirements/dev.txt | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This needs Python 3.11 or later; set PYTHON=.")'

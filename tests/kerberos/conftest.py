@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from aurora_kerberos import krb5
-from local.postgres import Postgres
+from local.servers.postgres import Postgres
 
 HOST = "orders.cluster-abc123.eu-central-1.rds.amazonaws.com"
 REALM = "CORP.EXAMPLE.COM"

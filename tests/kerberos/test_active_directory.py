@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from local import directory_service, packages, scenario
-from local.active_directory import ActiveDirectory
 from local.cloud import temporary_folder
-from local.postgres import Postgres
+from local.scenario.format import read
+from local.scenario.run import rehearse
+from local.servers.active_directory import ActiveDirectory
+from local.servers.postgres import Postgres
+from local.services.directory import directories
+from setup import packages
 from tests.kerberos.conftest import CLIENT, HOST, REALM, login, refusal
 
 pytestmark = [pytest.mark.active_directory, pytest.mark.xdist_group("active_directory")]
@@ -234,6 +237,6 @@ def test_bob_is_out_when_the_trust_ends(world: World, client: Path) -> None:
 
 def test_from_tag_to_login(samba: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  first of all
     """The whole product, with the directory's domain controllers from Samba."""
-    monkeypatch.setattr(directory_service, "Kdc", ActiveDirectory)
-    done = scenario.rehearse(scenario.read(Path(__file__).parents[2] / "scenarios" / "tag-to-login.yaml"))
+    monkeypatch.setattr(directories, "Kdc", ActiveDirectory)
+    done = rehearse(read(Path(__file__).parents[2] / "scenarios" / "tag-to-login.yaml"))
     assert not [f"{check.check}, but is {check.got}" for check in done.checks if not check.passed]

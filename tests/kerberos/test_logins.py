@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 
 from local.cloud import temporary_folder
-from local.kdc import Kdc
-from local.postgres import Postgres
+from local.servers.kdc import Kdc
+from local.servers.postgres import Postgres
 from tests.kerberos.conftest import HOST, REALM, login, refusal
 
 pytestmark = pytest.mark.xdist_group("logins")

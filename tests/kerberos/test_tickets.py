@@ -12,8 +12,8 @@ import pytest
 from aurora_kerberos import tickets
 from aurora_kerberos.tickets import TicketRefused, take_ticket
 from local.cloud import temporary_folder
-from local.kdc import Kdc
-from local.postgres import Postgres
+from local.servers.kdc import Kdc
+from local.servers.postgres import Postgres
 
 pytestmark = pytest.mark.xdist_group("tickets")
 

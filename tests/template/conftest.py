@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local import build
+from deploy import build
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def build_for(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     def run_build(architecture: str) -> Path:
         folder = tmp_path_factory.mktemp(architecture)
         arguments = ["--build-dir", str(folder), "--parameter-overrides", f"Architecture={architecture}"]
-        command = [sys.executable, "-m", "local.build", *arguments]
+        command = [sys.executable, "-m", "deploy.build", *arguments]
         done = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local import build
+from deploy import build
 
 pytestmark = pytest.mark.xdist_group("build")
 

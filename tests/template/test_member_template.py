@@ -20,9 +20,12 @@ from botocore import xform_name
 from moto.cloudformation.models import cloudformation_backends
 from moto.s3.models import s3_backends
 
-from local import build, iam, member_template, members, stack
-from local.cloud import Cloud, environment_of
-from local.places import Place
+from deploy import build, member_template, templates
+from deploy.environment import environment_of
+from local.cloud import Cloud
+from local.core.places import Place
+from local.deployment import members, stack
+from local.services.iam import resources
 
 pytestmark = pytest.mark.xdist_group("build")
 
@@ -209,7 +212,7 @@ def test_outputs_and_conditions_are_the_stack_s_but_for_the_rollout(template: Te
 
 
 def test_every_function_has_its_layers(template: Template) -> None:
-    sources = stack.functions()
+    sources = templates.functions()
     for name, properties in of_type(template, "AWS::Lambda::Function").items():
         layers = [without_hash(layer["Ref"]) for layer in properties["Layers"]]
         assert layers == ["CommonLayer", *(each["Ref"] for each in sources[name].get("Layers", []))]
@@ -384,10 +387,10 @@ def test_the_member_role_allows_what_a_rollout_calls_and_nothing_else(template: 
     needed = {f"rds:{operation}" for source in sources for operation in called(source)}
     (policy,) = template["Resources"]["MemberRole"]["Properties"]["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
-    allowed = [action for statement in statements for action in iam.listed(statement["Action"])]
+    allowed = [action for statement in statements for action in resources.listed(statement["Action"])]
     assert sorted(allowed) == sorted(needed)
     assert all(statement["Effect"] == "Allow" and statement["Resource"] != "*" for statement in statements)
-    tags = {iam.listed(s["Action"])[0]: s["Condition"]["ForAllValues:StringEquals"] for s in statements[1:]}
+    tags = {resources.listed(s["Action"])[0]: s["Condition"]["ForAllValues:StringEquals"] for s in statements[1:]}
     assert tags == {
         "rds:AddTagsToResource": {"aws:TagKeys": ["kerberos", "kerberos-rollout"]},
         "rds:RemoveTagsFromResource": {"aws:TagKeys": ["kerberos-status", "kerberos-message", "kerberos-remedy"]},

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from local import scenario, stack
-from local.cloud import Cloud, environment_of
-from local.scenario import AtStart, Cluster, Directory
+from deploy import templates
+from deploy.environment import environment_of
+from local.cloud import Cloud
+from local.deployment import stack
+from local.scenario.format import AtStart, Cluster, Directory
+from local.scenario.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 OURS = "AuroraKerberos"
@@ -63,7 +66,7 @@ def emitted() -> set[Metric]:
         sales = Cluster(id="sales", secondary=True, tags={"kerberos": "soon"})
         stock = Cluster(id="stock", secondary=True, tags={"kerberos": "enabled", "kerberos-principals": "/nowhere"})
         directories = [Directory(dns_name="corp.example.com", users=["alice"])]
-        scenario.prepare(cloud, AtStart(clusters=[Cluster(id="orders"), sales, stock], directories=directories))
+        prepare(cloud, AtStart(clusters=[Cluster(id="orders"), sales, stock], directories=directories))
         first = cloud.start({"cluster": "orders"})
         cloud.start({"cluster": "orders"})  # superseded
         cloud.start({"cluster": "nobody"})  # failed
@@ -127,7 +130,7 @@ def test_every_alarm_is_of_a_metric_that_exists(emitted: set[Metric]) -> None:
 
 def test_our_metrics_are_those_of_our_service() -> None:
     """Powertools adds the service's name as a dimension."""
-    service = stack.source()["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    service = templates.source()["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     (wanted,) = ALARMS["LeaseHeld"]["Dimensions"]
     assert wanted == {"Name": "service", "Value": service}
     rows = [row for widget in dashboard()["widgets"] for row in widget["properties"]["metrics"] if row[0] == OURS]

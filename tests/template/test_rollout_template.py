@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from aurora_kerberos import names
-from local import iam, stack
+from deploy import templates
 from local.cloud import Cloud
-from local.functions import ROOT
+from local.services.iam import policies
+from local.services.lambda_functions import ROOT
 
-DEFINITION = stack.definition("statemachine/rollout.asl.yaml")
+DEFINITION = templates.definition("statemachine/rollout.asl.yaml")
 PARENT: Mapping[str, Mapping[str, Any]] = DEFINITION["States"]
 MAPS = {name: state for name, state in PARENT.items() if state["Type"] == "Map"}
 MACHINES = [DEFINITION, *[state["ItemProcessor"] for state in MAPS.values()]]
@@ -81,7 +82,7 @@ def test_rollout_on_adds_its_functions_and_resources_and_no_member_role() -> Non
         before = existing(cloud)
     with Cloud({"Rollout": "on"}) as cloud:
         after = existing(cloud)
-        deployed = {name for name in stack.functions() if name in FUNCTIONS and cloud.functions.name(name)}
+        deployed = {name for name in templates.functions() if name in FUNCTIONS and cloud.functions.name(name)}
     added = {kind: len(after[kind]) - len(before[kind]) for kind in after}
     assert deployed == FUNCTIONS
     assert added == {
@@ -109,14 +110,14 @@ def test_a_management_account_adds_the_member_role_alone() -> None:
 
 
 def test_what_has_the_condition_is_what_belongs_to_a_rollout() -> None:
-    resources = stack.source()["Resources"]
+    resources = templates.source()["Resources"]
     assert {name for name, each in resources.items() if each.get("Condition") == "RolloutHere"} == FUNCTIONS | OTHERS
     assert {name for name, each in resources.items() if each.get("Condition") == "Member"} == {"MemberRole"}
 
 
 def test_what_has_become_of_clusters_outlives_the_stack() -> None:
     for name in ("Rollouts", "RolloutBucket"):
-        resource = stack.source()["Resources"][name]
+        resource = templates.source()["Resources"][name]
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
@@ -131,7 +132,7 @@ def member() -> Iterator[tuple[Any, list[Any]]]:
     with Cloud({"ManagementAccountId": "210987654321"}) as cloud:
         name = f"aurora-kerberos-member-{cloud.region}"
         role = cloud.client("iam").get_role(RoleName=name)["Role"]
-        yield role["AssumeRolePolicyDocument"], list(iam.statements_of(cloud.home, name))
+        yield role["AssumeRolePolicyDocument"], list(policies.statements_of(cloud.home, name))
 
 
 def test_the_member_role_is_for_the_management_account_with_the_external_id(member: tuple[Any, list[Any]]) -> None:
@@ -160,9 +161,9 @@ def test_the_member_role_finds_clusters_and_tags_them_and_nothing_else(
     member: tuple[Any, list[Any]], action: str, keys: list[str], allowed: bool
 ) -> None:
     context = {"aws:TagKeys": keys}
-    assert iam.allows(member[1], action, CLUSTER, context) == allowed
-    assert not iam.allows(member[1], action, CLUSTER.replace("eu-central-1", "eu-west-1"), context)
-    assert not iam.allows(member[1], action, CLUSTER.replace(":cluster:", ":db:"), context)
+    assert policies.allows(member[1], action, CLUSTER, context) == allowed
+    assert not policies.allows(member[1], action, CLUSTER.replace("eu-central-1", "eu-west-1"), context)
+    assert not policies.allows(member[1], action, CLUSTER.replace(":cluster:", ":db:"), context)
 
 
 # --- the state machine ------------------------------------------------------------------------------------------------
@@ -194,15 +195,15 @@ def test_every_failing_path_of_the_parent_is_reported() -> None:
 
 
 def test_all_retries_are_those_of_the_other_state_machine() -> None:
-    theirs = stack.definition()["States"]["EnsureDirectory"]["Retry"]
+    theirs = templates.definition()["States"]["EnsureDirectory"]["Retry"]
     assert {name for name, state in TASKS.items() if state["Retry"] != theirs} == set()
 
 
 def test_every_task_invokes_the_function_of_its_name_and_outlives_it() -> None:
     assert set(TASKS) == FUNCTIONS
-    default = stack.source()["Globals"]["Function"]["Timeout"]
+    default = templates.source()["Globals"]["Function"]["Timeout"]
     for name, state in TASKS.items():
-        function = stack.functions()[name]
+        function = templates.functions()[name]
         assert state["Arguments"]["FunctionName"] == f"${{{name}}}"
         assert function["CodeUri"] == f"functions/{re.sub(r'(?<!^)(?=[A-Z])', '_', name).lower()}"
         assert function.get("Timeout", default) < state["TimeoutSeconds"]
@@ -274,7 +275,7 @@ def test_cfn_lint_takes_the_definition(tmp_path: Path) -> None:
 
 def test_a_function_has_the_settings_that_it_reads_and_no_others() -> None:
     """Of those that are a rollout's own."""
-    everybody = set(stack.source()["Globals"]["Function"]["Environment"]["Variables"])
+    everybody = set(templates.source()["Globals"]["Function"]["Environment"]["Variables"])
     shared = {
         "ROLLOUT_BUCKET": ("rollout.read(", "rollout.write(", "rollout.write_text(", 'environ["ROLLOUT_BUCKET"]'),
         "ROLLOUT_TABLE": ("rollout.outcomes(", "rollout.record(", "rollout.report("),
@@ -282,7 +283,7 @@ def test_a_function_has_the_settings_that_it_reads_and_no_others() -> None:
         "NOTIFICATION_TOPIC": ('environ["NOTIFICATION_TOPIC"]',),
     }
     for name in FUNCTIONS:
-        function = stack.functions()[name]
+        function = templates.functions()[name]
         code = (ROOT / function["CodeUri"] / "app.py").read_text()
         reads = {setting for setting, words in shared.items() if any(word in code for word in words)}
         assert set(function["Environment"]["Variables"]) - everybody == reads, name

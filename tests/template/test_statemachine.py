@@ -11,14 +11,15 @@ import pytest
 
 from aurora_kerberos import errors
 from aurora_kerberos.step import DAY, LONGEST_EXECUTION, LONGEST_WAIT, MOST_POLLS, wait_seconds
-from local import stack, steps
+from deploy import templates
+from tools.docs import steps
 
-STATES: Mapping[str, Mapping[str, Any]] = stack.definition()["States"]
+STATES: Mapping[str, Mapping[str, Any]] = templates.definition()["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
 STEPS = [name for name in TASKS if name not in {"RecordOutcome", "RequestApproval"}]
 
 
-ROLLOUT = stack.definition("statemachine/rollout.asl.yaml")
+ROLLOUT = templates.definition("statemachine/rollout.asl.yaml")
 IN_MAPS = [state["ItemProcessor"] for state in ROLLOUT["States"].values() if state["Type"] == "Map"]
 ROLLOUT_TASKS = {
     name: state
@@ -34,7 +35,7 @@ def targets(state: Mapping[str, Any]) -> Iterator[str]:
         yield branch["Next"]
 
 
-MACHINES = {"cluster": stack.definition(), "rollout": ROLLOUT, "accounts": IN_MAPS[0], "wave": IN_MAPS[1]}
+MACHINES = {"cluster": templates.definition(), "rollout": ROLLOUT, "accounts": IN_MAPS[0], "wave": IN_MAPS[1]}
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -112,7 +113,7 @@ def test_all_retries_are_the_same() -> None:
 
 
 def test_every_task_invokes_the_function_of_its_name() -> None:
-    functions = stack.functions()
+    functions = templates.functions()
     for task, state in {**{name: STATES[name] for name in TASKS}, **ROLLOUT_TASKS}.items():
         assert state["Arguments"]["FunctionName"] == f"${{{task}}}"
         folder = re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
@@ -121,9 +122,9 @@ def test_every_task_invokes_the_function_of_its_name() -> None:
 
 
 def test_a_function_times_out_before_its_state_does() -> None:
-    default = stack.source()["Globals"]["Function"]["Timeout"]
+    default = templates.source()["Globals"]["Function"]["Timeout"]
     for task, state in {**{name: STATES[name] for name in TASKS}, **ROLLOUT_TASKS}.items():
-        assert stack.functions()[task].get("Timeout", default) < state["TimeoutSeconds"]
+        assert templates.functions()[task].get("Timeout", default) < state["TimeoutSeconds"]
 
 
 def worst_case(task: str) -> int:
@@ -143,7 +144,7 @@ def test_the_machine_outlives_the_worst_case() -> None:
     approval = STATES["RequestApproval"]["TimeoutSeconds"]
     once_each = sum(worst_case(task) for task in [*STEPS, "RecordOutcome"])
     worst = LONGEST_EXECUTION + LONGEST_WAIT + MOST_POLLS * asked + once_each + approval
-    assert worst < stack.definition()["TimeoutSeconds"] < 365 * DAY
+    assert worst < templates.definition()["TimeoutSeconds"] < 365 * DAY
 
 
 def test_the_deadlines_of_all_steps_add_up_to_less_than_an_execution_may_wait() -> None:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from local import iam, needs, stack
-from local.cloud import environment_of
+from deploy import templates
+from deploy.environment import environment_of
+from local.deployment import stack
+from local.services.iam.resources import BEHIND_THE_CALLS, listed
+from tools import policies
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -35,7 +38,7 @@ def test_sam_takes_the_template() -> None:
 @pytest.mark.parametrize("machine", ["cluster", "rollout"])
 def test_cfn_lint_takes_the_definition(tmp_path: Path, machine: str) -> None:
     """cfn-lint does not follow DefinitionUri, so the definition is put into a plain resource."""
-    written = json.dumps(stack.definition(f"statemachine/{machine}.asl.yaml"))
+    written = json.dumps(templates.definition(f"statemachine/{machine}.asl.yaml"))
     # cfn-lint does not know yet that MaxConcurrency may be an expression (Amazon States Language, Map state).
     written = written.replace('"MaxConcurrency": "{% $listed.request.at_once %}"', '"MaxConcurrency": 10')
     definition = json.loads(written.replace("${", "arn:aws:lambda:eu-central-1:1:function:$<"))
@@ -56,12 +59,12 @@ def test_cfn_lint_takes_the_directory_account_s_template() -> None:
 
 
 def test_cfn_lint_would_notice_a_wrong_definition(tmp_path: Path) -> None:
-    states = {**stack.definition()["States"], "WaitForLogin": {"Type": "Wait", "Second": 1, "Next": "VerifyLogin"}}
+    states = {**templates.definition()["States"], "WaitForLogin": {"Type": "Wait", "Second": 1, "Next": "VerifyLogin"}}
     machine = {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {
             "RoleArn": "arn:aws:iam::123456789012:role/machine",
-            "Definition": {**stack.definition(), "States": states},
+            "Definition": {**templates.definition(), "States": states},
         },
     }
     template = tmp_path / "machine.json"
@@ -88,17 +91,17 @@ def test_the_rule_is_for_the_tag_alone(resources: dict[str, Any]) -> None:
 @pytest.mark.parametrize("machine", ["Cluster", "Rollout"])
 def test_a_state_machine_may_invoke_its_functions_and_no_others(resources: dict[str, Any], machine: str) -> None:
     role = resources[f"{machine}StateMachineRole"]["Properties"]
-    statements = [s for policy in role["Policies"] for s in iam.listed(policy["PolicyDocument"]["Statement"])]
+    statements = [s for policy in role["Policies"] for s in listed(policy["PolicyDocument"]["Statement"])]
     invoked = {
         json.dumps(s["Resource"])
         for s in statements
         if s["Action"] in ("lambda:InvokeFunction", ["lambda:InvokeFunction"])
     }
-    substitutions = stack.source()["Resources"][f"{machine}StateMachine"]["Properties"]["DefinitionSubstitutions"]
-    steps = set(substitutions) & set(stack.functions())
+    substitutions = templates.source()["Resources"][f"{machine}StateMachine"]["Properties"]["DefinitionSubstitutions"]
+    steps = set(substitutions) & set(templates.functions())
     assert len(invoked) == len(steps)
     assert all(any(name in resource for resource in invoked) for name in steps)
-    others = {action for s in statements for action in iam.listed(s["Action"])} - {"lambda:InvokeFunction"}
+    others = {action for s in statements for action in listed(s["Action"])} - {"lambda:InvokeFunction"}
     children = {"states:StartExecution", "states:DescribeExecution", "states:StopExecution", "s3:GetObject"}
     allowed = children if machine == "Rollout" else set()
     assert {action for action in others if not action.startswith(("logs:", "xray:"))} == allowed
@@ -123,16 +126,16 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "organizations:ListAccountsForParent",
         "organizations:ListOrganizationalUnitsForParent",
     }
-    policies = {name: properties.get("Policies", []) for name, properties in stack.functions().items()}
-    far = stack.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
-    policies[stack.DIRECTORY_ACCOUNT_ROLE] = [policy["PolicyDocument"] for policy in far]
+    policies = {name: properties.get("Policies", []) for name, properties in templates.functions().items()}
+    far = templates.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
+    policies[templates.DIRECTORY_ACCOUNT_ROLE] = [policy["PolicyDocument"] for policy in far]
     for name, documents in policies.items():
         for policy in documents:
             for statement in policy["Statement"]:
-                actions = set(iam.listed(statement["Action"]))
+                actions = set(listed(statement["Action"]))
                 assert not [action for action in actions if "*" in action], name
                 if statement["Resource"] == "*":
-                    assert actions <= free | iam.BEHIND_THE_CALLS.get(name, set()), name
+                    assert actions <= free | BEHIND_THE_CALLS.get(name, set()), name
 
 
 def test_every_role_has_the_boundary_and_the_path(resources: dict[str, Any]) -> None:
@@ -156,19 +159,19 @@ SECRETS = {
 }
 
 
-@pytest.mark.parametrize("function", stack.functions())
+@pytest.mark.parametrize("function", templates.functions())
 def test_a_function_reads_the_secrets_that_it_uses_and_no_others(function: str) -> None:
-    statements = needs.policies()[function]
-    read = [each for each in statements if "secretsmanager:GetSecretValue" in iam.listed(each["Action"])]
-    resources = {arn["Fn::Sub"] for each in read for arn in iam.listed(each["Resource"])}
+    statements = policies.policies()[function]
+    read = [each for each in statements if "secretsmanager:GetSecretValue" in listed(each["Action"])]
+    resources = {arn["Fn::Sub"] for each in read for arn in listed(each["Resource"])}
     start = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
     assert resources == {start + name for name in SECRETS.get(function, set())}
-    actions = {action for each in statements for action in iam.listed(each["Action"])}
+    actions = {action for each in statements for action in listed(each["Action"])}
     assert not {action for action in actions if action.startswith("secretsmanager:BatchGet")}
 
 
 def test_keys_of_databases_are_used_by_rds_alone_in_the_name_of_who_makes_them() -> None:
-    keys = [each for each in needs.policies()["EnsureMembership"] if str(each["Action"]).count("kms:")]
+    keys = [each for each in policies.policies()["EnsureMembership"] if str(each["Action"]).count("kms:")]
     uses, grants = keys
     assert [each["Fn::Sub"].partition(".")[0] for each in uses["Condition"]["StringEquals"]["kms:ViaService"]] == [
         "rds",
@@ -180,12 +183,12 @@ def test_keys_of_databases_are_used_by_rds_alone_in_the_name_of_who_makes_them()
     )
 
 
-@pytest.mark.parametrize("function", [name for name in stack.functions() if name != "EnsureMembership"])
+@pytest.mark.parametrize("function", [name for name in templates.functions() if name != "EnsureMembership"])
 def test_a_function_decrypts_what_it_reads_and_nothing_else(function: str) -> None:
     """What is in secrets that it may read, under any key; it encrypts under the stack's. By Secrets Manager alone."""
-    statements = needs.policies()[function]
-    read = [each for each in statements if "secretsmanager:GetSecretValue" in iam.listed(each["Action"])]
-    keys = [each for each in statements if any(action.startswith("kms:") for action in iam.listed(each["Action"]))]
+    statements = policies.policies()[function]
+    read = [each for each in statements if "secretsmanager:GetSecretValue" in listed(each["Action"])]
+    keys = [each for each in statements if any(action.startswith("kms:") for action in listed(each["Action"]))]
     assert len([each for each in keys if each["Action"] == "kms:Decrypt"]) == len(read)
     for statement in keys:
         via = {"Fn::Sub": "secretsmanager.${AWS::Region}.amazonaws.com"}
@@ -224,19 +227,19 @@ UNCONDITIONAL = {
 def test_what_can_be_conditional_is() -> None:
     found = [
         (who, action, {key for keys in statement.get("Condition", {}).values() for key in keys})
-        for who, statements in needs.policies().items()
+        for who, statements in policies.policies().items()
         for statement in statements
-        for action in iam.listed(statement["Action"])
+        for action in listed(statement["Action"])
     ]
     assert {(who, action) for who, action, keys in found if CONDITIONS.get(action, keys) != keys} == UNCONDITIONAL
     assert set(CONDITIONS) <= {action for _, action, _ in found}
 
 
 def test_only_who_logs_in_to_databases_is_in_the_vpc() -> None:
-    in_vpc = {name for name, properties in stack.functions().items() if "VpcConfig" in properties}
+    in_vpc = {name for name, properties in templates.functions().items() if "VpcConfig" in properties}
     with_psycopg2 = {
         name
-        for name, properties in stack.functions().items()
+        for name, properties in templates.functions().items()
         if any(
             word in (ROOT / properties["CodeUri"] / "app.py").read_text()
             for word in ("psycopg2", "aurora_kerberos.database")
@@ -247,15 +250,15 @@ def test_only_who_logs_in_to_databases_is_in_the_vpc() -> None:
 
 def test_the_sweep_has_the_settings_of_the_request() -> None:
     """Else it would see drift where there is none."""
-    settings = stack.functions()["ValidateRequest"]["Environment"]["Variables"]
-    assert settings.items() <= stack.functions()["SweepClusters"]["Environment"]["Variables"].items()
+    settings = templates.functions()["ValidateRequest"]["Environment"]["Variables"]
+    assert settings.items() <= templates.functions()["SweepClusters"]["Environment"]["Variables"].items()
 
 
 def test_every_parameter_but_the_network_has_a_default_and_all_are_described() -> None:
-    parameters = stack.source()["Parameters"]
+    parameters = templates.source()["Parameters"]
     assert {name for name, parameter in parameters.items() if "Default" not in parameter} == {"VpcId", "SubnetIds"}
     assert all(parameter.get("Description") for parameter in parameters.values())
-    groups = stack.source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    groups = templates.source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(parameters)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from local import stack
-from local.cloud import environment_of
+from deploy import templates
+from deploy.environment import environment_of
+from local.deployment import stack
 
 ALIAS = {"Ref": "ClusterStateMachineAliaslive"}
 MACHINE = {"Ref": "ClusterStateMachine"}
@@ -27,13 +28,13 @@ KEEPS_NOTHING = {"NotificationKey"}  # what it encrypts is on its way
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
     """The template as AWS SAM expands it when it is deployed: with versions and alias, unlike the local run's."""
-    template = json.loads(json.dumps(stack.source()))
+    template = json.loads(json.dumps(templates.source()))
     for resource in template["Resources"].values():
         for code in ("CodeUri", "ContentUri", "DefinitionUri"):
             if code in resource["Properties"]:
                 resource["Properties"][code] = f"s3://bucket/{resource['Properties'][code]}"
     with environment_of("eu-central-1"):
-        expanded: dict[str, Any] = stack.without_transform(template)["Resources"]
+        expanded: dict[str, Any] = templates.without_transform(template)["Resources"]
     return expanded
 
 
@@ -63,7 +64,7 @@ def test_whoever_starts_executions_starts_the_alias(resources: dict[str, Any]) -
     (target,) = resources["ClusterStateMachineClusterTagged"]["Properties"]["Targets"]
     assert target["Arn"] == ALIAS
     assert resources["SweepClusters"]["Properties"]["Environment"]["Variables"]["STATE_MACHINE"] == ALIAS
-    assert stack.source()["Outputs"]["StateMachine"]["Value"] == ALIAS
+    assert templates.source()["Outputs"]["StateMachine"]["Value"] == ALIAS
 
 
 def test_whoever_starts_the_alias_may_start_the_state_machine(resources: dict[str, Any]) -> None:
@@ -90,7 +91,7 @@ def test_the_functions_run_with_the_settings_of_today(resources: dict[str, Any])
     assert not [name for name, each in resources.items() if each["Type"] == "AWS::Lambda::Version"]
     for machine in ("ClusterStateMachine", "RolloutStateMachine"):
         substitutions = resources[machine]["Properties"]["DefinitionSubstitutions"]
-        for name in set(substitutions) & set(stack.functions()):
+        for name in set(substitutions) & set(templates.functions()):
             assert substitutions[name] == {"Fn::GetAtt": [name, "Arn"]}
 
 

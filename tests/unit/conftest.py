@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from aurora_kerberos.step import waited_seconds
-from local import scenario
 from local.cloud import Cloud
-from local.scenario import AtStart, Cluster, Directory, Role
+from local.scenario.format import AtStart, Cluster, Directory, Role
+from local.scenario.prepare import prepare
 
 ROLE = "aurora-kerberos-directory-access"
 FAR = "210987654321"
@@ -35,9 +35,7 @@ def cloud() -> Iterator[Cloud]:
     """A cluster of two instances, an active directory, and the role."""
     with Cloud() as running:
         directory = Directory(dns_name="corp.example.com", users=["alice", "kerberos-check"])
-        scenario.prepare(
-            running, AtStart(clusters=[Cluster(id="orders")], directories=[directory], roles={ROLE: Role()})
-        )
+        prepare(running, AtStart(clusters=[Cluster(id="orders")], directories=[directory], roles={ROLE: Role()}))
         yield running
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from local import rds
 from local.cloud import Cloud
-from local.places import HOME
+from local.core.places import HOME
+from local.services.rds.backend import cluster_of
 
 NAME = "first"
 EXECUTION = f"arn:aws:states:eu-central-1:{Cloud.home}:execution:aurora-kerberos-rollout:{NAME}"
@@ -70,18 +70,18 @@ def record(cloud: Cloud, cluster: str, outcome: str, rollout: str = ID, **fields
 
 
 def tags(cloud: Cloud, cluster: str) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
+    return {tag["Key"]: tag["Value"] for tag in cluster_of(cloud, cluster).get_tags()}
 
 
 def tag(cloud: Cloud, cluster: str, **wanted: str) -> None:
     """Put tags on a cluster, of which nobody hears."""
-    rds.cluster_of(cloud, cluster).add_tags(
+    cluster_of(cloud, cluster).add_tags(
         [{"Key": key.replace("_", "-"), "Value": value} for key, value in wanted.items()]
     )
 
 
 def untag(cloud: Cloud, cluster: str, *keys: str) -> None:
-    rds.cluster_of(cloud, cluster).remove_tags([key.replace("_", "-") for key in keys])
+    cluster_of(cloud, cluster).remove_tags([key.replace("_", "-") for key in keys])
 
 
 def called(cloud: Cloud, name: str, function: str = "") -> list[Any]:

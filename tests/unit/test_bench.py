@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from aurora_kerberos import step
-from local.aws import Call
-from local.bench import cost, imports, sizes
-from local.bench import polling as bench
-from local.bench.imports import Imported
-from local.bench.page import Goal, Section
-from local.bench.polling import Thing
-from local.moments import Moment
+from local.core.calls import Call
+from local.core.moments import Moment
+from tools.bench import cost, imports, sizes
+from tools.bench import polling as bench
+from tools.bench.imports import Imported
+from tools.bench.page import Goal, Section
+from tools.bench.polling import Thing
 
 
 def answered(at: float, ready: bool) -> Moment:
@@ -96,6 +96,6 @@ def test_a_layer_that_is_too_large_is_missed(tmp_path: Path) -> None:
 def test_the_page_has_each_section_s_command() -> None:
     section = Section("Title", "About.", ("what", "much"), [("a", "1")], [Goal("a thing", 2, at_most=1)])
     text = section.markdown("cost")
-    assert "`.venv/bin/python -m local.bench cost`" in text
+    assert "`.venv/bin/python -m tools.bench cost`" in text
     assert "| a | 1 |" in text
     assert "a thing: 2.0, to reach at most 1: MISSED" in text

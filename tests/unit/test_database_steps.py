@@ -13,11 +13,12 @@ import psycopg2
 import pytest
 
 from aurora_kerberos import krb5
-from local import rds, scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.login import login
-from local.servers import LOOPBACK
+from local.core.faults import Fault, Faults
+from local.scenario.login import login
+from local.scenario.prepare import add_groups, create_users
+from local.servers.server import LOOPBACK
+from local.services.rds.backend import cluster_of
 from tests.unit.conftest import Step, StepFailed, polls_in, run_step
 
 ALICE = "alice@CORP.EXAMPLE.COM"
@@ -473,10 +474,10 @@ def test_another_weight_takes_the_place_of_the_first(cloud: Cloud, step: Step, t
 @pytest.mark.usefixtures("with_library")
 def test_a_member_s_ticket_lets_in_as_the_group_s_role(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     directory = cloud.directories.find("corp.example.com").directory_id
-    found = rds.cluster_of(cloud, "orders")
+    found = cluster_of(cloud, "orders")
     cloud.databases.join("orders", [found.endpoint], cloud.directories.realm(directory))
     cloud.databases.restart("orders")
-    scenario.add_groups(cloud, directory, {"dba": ["alice"]})
+    add_groups(cloud, directory, {"dba": ["alice"]})
     users(step, target, mappings=[mapped(sid=cloud.directories.data(directory).true["dba"].sid)])
     assert login(cloud, "orders", ALICE, role="dba_role").ok
     assert not login(cloud, "orders", "kerberos-check@CORP.EXAMPLE.COM", role="dba_role").ok
@@ -500,7 +501,7 @@ def test_without_the_library_the_restart_is_asked_for(step: Step, target: dict[s
 @pytest.fixture
 def by_api(cloud: Cloud, target: dict[str, Any]) -> dict[str, Any]:
     """No route leads to the database, but its HTTP endpoint is on."""
-    rds.cluster_of(cloud, "orders")._enable_http_endpoint = True
+    cluster_of(cloud, "orders")._enable_http_endpoint = True
     return {**target, "port": 9, "http_endpoint": True}
 
 
@@ -591,7 +592,7 @@ def test_what_the_data_api_refuses_has_a_name(
 
 
 def test_where_neither_way_leads_the_error_says_what_to_open(cloud: Cloud, step: Step, by_api: dict[str, Any]) -> None:
-    rds.cluster_of(cloud, "orders")._enable_http_endpoint = False
+    cluster_of(cloud, "orders")._enable_http_endpoint = False
     with pytest.raises(StepFailed, match=r"(?s)DatabaseUnreachable: Neither .* TCP port 9 .* switch on its HTTP"):
         step("CheckDatabase", cluster=by_api, principals=[])
 
@@ -617,7 +618,7 @@ def test_a_check_without_secret_says_that_nothing_is_proven(step: Step, target: 
 
 
 def test_a_keytab_that_is_none_is_refused(cloud: Cloud) -> None:
-    from local.functions import ROOT, load  # noqa: PLC0415  a function's inside, for once
+    from local.services.lambda_functions import ROOT, load  # noqa: PLC0415  a function's inside, for once
 
     module = load(ROOT / "functions" / "verify_login").__wrapped__.__globals__  # type: ignore[attr-defined]  # wraps() sets it
     cloud.client("secretsmanager").create_secret(Name="bad", SecretString=json.dumps({"keytab": "%%%"}))
@@ -694,7 +695,7 @@ def test_a_login_that_does_not_succeed_gets_ten_minutes(cloud: Cloud, step: Step
 
 def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path: Any) -> None:
     """A warm Lambda keeps /tmp and os.environ: an old ticket would prove nothing."""
-    from local.functions import ROOT, load  # noqa: PLC0415  a function's inside, for once
+    from local.services.lambda_functions import ROOT, load  # noqa: PLC0415  a function's inside, for once
 
     module = load(ROOT / "functions" / "verify_login").__wrapped__.__globals__  # type: ignore[attr-defined]  # wraps() sets it
     key = tmp_path / "keytab"
@@ -716,5 +717,5 @@ def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path
 
 
 def test_the_scenario_s_users_are_principals(cloud: Cloud) -> None:
-    scenario.create_users(cloud, "corp.example.com", ["dave"])
+    create_users(cloud, "corp.example.com", ["dave"])
     assert cloud.directories.realm("corp.example.com").has_principal("dave")

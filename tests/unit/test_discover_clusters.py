@@ -12,11 +12,12 @@ from moto.core.responses import ActionResult
 from moto.rds.models import DomainMembership
 from moto.rds.responses import RDSResponse
 
-from local import rds, scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.places import HOME
-from local.scenario import Cluster
+from local.core.faults import Fault, Faults
+from local.core.places import HOME
+from local.scenario.format import Cluster
+from local.scenario.prepare import add_cluster
+from local.services.rds.backend import cluster_of
 from tests.unit.conftest import ROLE, Step, StepFailed
 from tests.unit.rollouts import EXECUTION, FAR, arn, called, forbid, read, rollout_cloud
 
@@ -49,11 +50,11 @@ def join(cloud: Cloud, status: str = "kerberos-enabled") -> None:
     """The cluster `orders` is, or is to be, a member of a domain."""
     (membership,) = joined = [DomainMembership("d-1234567890", ROLE)]
     membership.status = status
-    rds.cluster_of(cloud, "orders").domain_memberships = joined
+    cluster_of(cloud, "orders").domain_memberships = joined
 
 
 def test_a_cluster_is_found_with_all_that_the_plan_wants_to_know(cloud: Cloud, step: Step) -> None:
-    scenario.add_cluster(cloud, Cluster(id="orders", tags={"team": "sales", "empty": ""}))
+    add_cluster(cloud, Cluster(id="orders", tags={"team": "sales", "empty": ""}))
     assert only(cloud, step) == {
         "arn": arn("orders"),
         "id": "orders",
@@ -83,28 +84,28 @@ def test_an_account_without_clusters_is_no_error(cloud: Cloud, step: Step) -> No
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_unfit_is_in_the_report_with_the_reason(cloud: Cloud, step: Step, cluster: Cluster, why: str) -> None:
-    scenario.add_cluster(cloud, cluster)
+    add_cluster(cloud, cluster)
     found = only(cloud, step)
     assert (found["state"], found["why"]) == ("unfit", why)
 
 
 @pytest.mark.parametrize("status", ["backing-up", "modifying", "starting", "upgrading"])
 def test_what_aws_leaves_by_itself_is_to_be_done(cloud: Cloud, step: Step, status: str) -> None:
-    scenario.add_cluster(cloud, Cluster(id="orders", status=status))
+    add_cluster(cloud, Cluster(id="orders", status=status))
     assert only(cloud, step)["state"] == "to do"
 
 
 @pytest.mark.parametrize("engine", ["postgres", "mysql", "docdb", "neptune"])
 def test_what_is_not_aurora_is_none_of_its_concern(cloud: Cloud, step: Step, engine: str) -> None:
     """The RDS API lists the clusters of its siblings as well."""
-    scenario.add_cluster(cloud, Cluster(id="orders"))
-    rds.cluster_of(cloud, "orders").engine = engine
+    add_cluster(cloud, Cluster(id="orders"))
+    cluster_of(cloud, "orders").engine = engine
     assert discover(cloud, step)["clusters"] == []
 
 
 @pytest.mark.parametrize("status", ["kerberos-enabled", "joined"])
 def test_what_its_own_workflow_has_enabled_is_already(cloud: Cloud, step: Step, status: str) -> None:
-    scenario.add_cluster(cloud, Cluster(id="orders", tags=ASKED))
+    add_cluster(cloud, Cluster(id="orders", tags=ASKED))
     join(cloud, status)
     found = only(cloud, step)
     assert (found["state"], found["why"]) == ("already enabled", "It is in the domain of d-1234567890.")
@@ -126,7 +127,7 @@ def test_what_its_own_workflow_has_enabled_is_already(cloud: Cloud, step: Step, 
 )
 def test_what_is_enabled_by_half_is_to_be_done(cloud: Cloud, step: Step, tags: dict[str, str], membership: str) -> None:
     """A member of a domain without a status is one that nobody has proved, or given database users."""
-    scenario.add_cluster(cloud, Cluster(id="orders", tags=tags))
+    add_cluster(cloud, Cluster(id="orders", tags=tags))
     if membership:
         join(cloud, membership)
     assert only(cloud, step)["state"] == "to do"
@@ -190,7 +191,7 @@ def test_a_role_that_asks_for_another_external_id_is_in_the_report(cloud: Cloud,
 
 
 def test_a_call_that_the_account_denies_is_in_the_report(cloud: Cloud, step: Step) -> None:
-    scenario.add_cluster(cloud, Cluster(id="orders"))
+    add_cluster(cloud, Cluster(id="orders"))
     forbid(cloud, "rds:DescribeDBClusters")
     found = discover(cloud, step)
     assert found["clusters"] == []
@@ -206,7 +207,7 @@ def test_an_account_that_refuses_in_the_middle_is_not_half_in_the_report(
     cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clusters of a first page, and none of the second, would look like all of them."""
-    scenario.add_cluster(cloud, Cluster(id="orders"))
+    add_cluster(cloud, Cluster(id="orders"))
     endless = RDSResponse.describe_db_clusters
     monkeypatch.setattr(
         RDSResponse,
@@ -231,7 +232,7 @@ def test_an_account_that_refuses_in_the_middle_is_not_half_in_the_report(
 def test_what_is_only_for_now_the_state_machine_asks_again(
     cloud: Cloud, step: Step, call: str, error: str, status: int
 ) -> None:
-    scenario.add_cluster(cloud, Cluster(id="orders"))
+    add_cluster(cloud, Cluster(id="orders"))
     cloud.faults = Faults([Fault(call=call, error=error, status=status)])
     with pytest.raises(StepFailed, match="AwsUnavailable"):
         discover(cloud, step)
@@ -262,7 +263,7 @@ def test_another_region_is_asked_by_its_own_role_at_its_own_endpoint(cloud: Clou
 
 
 def test_the_member_role_is_all_that_is_used_in_the_account(cloud: Cloud, step: Step) -> None:
-    scenario.add_cluster(cloud, Cluster(id="orders"))
+    add_cluster(cloud, Cluster(id="orders"))
     cloud.calls.clear()
     discover(cloud, step)
     made = {(call.name, call.role) for call in cloud.calls if call.function}

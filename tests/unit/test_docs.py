@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from aurora_kerberos import errors
-from local import error_reference
-from local.docs import documents
+from tools.docs import errors as reference
+from tools.docs.documents import documents
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,8 +22,8 @@ def test_made_documents_are_up_to_date(path: Path, content: str) -> None:
 def test_every_error_of_the_code_and_of_the_state_machines_has_its_remedy() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
     named = {name for name, value in vars(errors).items() if isinstance(value, type) and not value.__subclasses__()}
-    assert error_reference.ends() == set(error_reference.ENDS)
-    for name in named | error_reference.ends():
+    assert reference.ends() == set(reference.ENDS)
+    for name in named | reference.ends():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
         _, _, meaning, remedy, where, _ = re.split(r"(?<!\\)\|", row)
         assert min(len(meaning), len(remedy), len(where)) > len("  x")

@@ -10,10 +10,12 @@ import pytest
 from moto.rds.models import DomainMembership
 
 from aurora_kerberos.step import DAY
-from local import rds, scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import Cluster
+from local.core.faults import Fault, Faults
+from local.scenario.format import Cluster
+from local.scenario.prepare import add_cluster
+from local.services.event_bridge import DefaultBus
+from local.services.rds.backend import cluster_of, moto_rds
 from tests.unit.conftest import ROLE, Step, StepFailed
 from tests.unit.rollouts import (
     EXECUTION,
@@ -41,8 +43,8 @@ ADD, REMOVE, DESCRIBE = "rds:AddTagsToResource", "rds:RemoveTagsFromResource", "
 def cloud() -> Iterator[Cloud]:
     """One fit cluster, and nobody to hear of its tags."""
     with rollout_cloud() as running:
-        scenario.add_cluster(running, Cluster(id="orders", tags={"team": "sales"}))
-        running.delivery = "lost"
+        add_cluster(running, Cluster(id="orders", tags={"team": "sales"}))
+        running.part(DefaultBus).delivery = "lost"
         yield running
 
 
@@ -58,7 +60,7 @@ def look(step: Step, before: dict[str, Any] | None = None, now: str = NOW, **arg
 def member(cloud: Cloud, status: str = "kerberos-enabled") -> None:
     (membership,) = joined = [DomainMembership("d-1234567890", ROLE)]
     membership.status = status
-    rds.cluster_of(cloud, "orders").domain_memberships = joined
+    cluster_of(cloud, "orders").domain_memberships = joined
 
 
 def end(cloud: Cloud, status: str = "enabled", message: str = "It is done.") -> None:
@@ -215,7 +217,7 @@ def test_what_is_enabled_and_no_member_any_more_has_failed(
 ) -> None:
     first = look(step)
     end(cloud)
-    rds.cluster_of(cloud, "orders").domain_memberships = []
+    cluster_of(cloud, "orders").domain_memberships = []
     if membership:
         member(cloud, membership)
     assert look(step, first)["outputs"] == {"outcome": "failed"}
@@ -262,7 +264,7 @@ def test_two_rollouts_do_not_ask_in_turns(cloud: Cloud, step: Step) -> None:
 
 def test_a_cluster_that_is_gone_is_refused(cloud: Cloud, step: Step) -> None:
     first = look(step)
-    del rds.backend(cloud).clusters["orders"]
+    del moto_rds(cloud).clusters["orders"]
     assert look(step, first)["outputs"] == {"outcome": "refused"}
     written = outcome(cloud)
     assert (written["error"], "orders" in written["message"]) == ("ClusterNotFound", True)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from moto.ec2.models import ec2_backends
 
-from local import network, scenario
 from local.cloud import Cloud
-from local.network import Vpc
-from local.scenario import AtStart, Cluster
+from local.scenario.format import AtStart, Cluster
+from local.scenario.prepare import prepare
+from local.services.ec2.vpcs import Vpc, other_side, peer
 
 APART = Vpc(name="apart", cidrs=["10.9.0.0/16"])
 
@@ -44,7 +44,7 @@ def added(cloud: Cloud) -> list[dict[str, Any]]:
 
 def start(cloud: Cloud, *vpcs: Vpc, **cluster: Any) -> tuple[str, int]:
     """A cluster; its security group and port."""
-    scenario.prepare(cloud, AtStart(vpcs=list(vpcs), clusters=[Cluster(id="orders", **cluster)]))
+    prepare(cloud, AtStart(vpcs=list(vpcs), clusters=[Cluster(id="orders", **cluster)]))
     (found,) = cloud.client("rds").describe_db_clusters()["DBClusters"]
     return found["VpcSecurityGroups"][0]["VpcSecurityGroupId"], found["Port"]
 
@@ -68,7 +68,7 @@ def test_whatever_lets_them_in_already_is_enough(cloud: Cloud) -> None:
         {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **ours},
         {"IpProtocol": "tcp", "FromPort": 1024, "ToPort": 65535, "IpRanges": [{"CidrIp": "172.31.0.0/16"}]},
         {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "172.16.0.0/12"}]},
-        {"IpProtocol": "-1", **network.other_side(ec2, "list:172.31.0.0/16")},
+        {"IpProtocol": "-1", **other_side(ec2, "list:172.31.0.0/16")},
     ):
         ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
         assert look(cloud) == []
@@ -98,7 +98,7 @@ def test_an_existing_network_is_left_alone(cloud: Cloud) -> None:
 def test_in_another_vpc_they_are_let_in_only_over_an_active_peering(cloud: Cloud) -> None:
     group, _ = start(cloud, APART, vpc="apart")
     assert look(cloud) == []
-    name = network.peer(cloud, cloud.networks.named("apart"), cloud.networks.named("default"), "pending-acceptance")
+    name = peer(cloud, cloud.networks.named("apart"), cloud.networks.named("default"), "pending-acceptance")
     assert look(cloud) == []
     assert added(cloud) == []
     ec2_backends[cloud.home][cloud.region].vpc_pcxs[name]._status.code = "active"

@@ -11,10 +11,10 @@ from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 
 from aurora_kerberos.passwords import new_password
-from local import scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import Directory
+from local.core.faults import Fault, Faults
+from local.scenario.format import Directory
+from local.scenario.prepare import add_directory
 from tests.unit.conftest import Step, StepFailed, polls_in
 
 STAGES = getattr(botocore.session.get_session().get_service_model("ds").shape_for("DirectoryStage"), "enum", [])
@@ -107,7 +107,7 @@ def test_the_name_is_found_in_whatever_case(cloud: Cloud, step: Step) -> None:
 
 
 def test_two_directories_of_one_name_are_ambiguous_unless_only_one_lives(cloud: Cloud, step: Step) -> None:
-    scenario.add_directory(cloud, Directory(dns_name="corp.example.com", stage="Creating"))
+    add_directory(cloud, Directory(dns_name="corp.example.com", stage="Creating"))
     with pytest.raises(StepFailed, match="DirectoryAmbiguous"):
         step("EnsureDirectory", directory=wanted(cloud))
     cloud.directories.all()[1].stage = "Failed"
@@ -167,7 +167,7 @@ def test_subnets_of_one_zone_are_refused_and_nothing_is_made(cloud: Cloud, step:
 
 @pytest.mark.parametrize("status", ["Shared", "PendingAcceptance"])
 def test_what_another_account_shares_is_described_by_its_owner(cloud: Cloud, step: Step, status: str) -> None:
-    scenario.add_directory(cloud, Directory(dns_name="far.example.com", account="210987654321", shared=status))
+    add_directory(cloud, Directory(dns_name="far.example.com", account="210987654321", shared=status))
     outputs = step("EnsureDirectory", directory=wanted(cloud, dns_name="far.example.com"))["outputs"]
     owner = cloud.directories.find("far.example.com")
     assert outputs["id"] != owner.directory_id

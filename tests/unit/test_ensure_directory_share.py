@@ -7,11 +7,13 @@ from typing import Any
 import botocore.session
 import pytest
 
-from local import directory_sharing, scenario
 from local.cloud import Cloud
-from local.directory_service import Share
-from local.faults import Fault, Faults
-from local.scenario import Directory
+from local.core.faults import Fault, Faults
+from local.scenario.format import Directory
+from local.scenario.prepare import add_directory
+from local.services.directory import sharing
+from local.services.directory.directories import Share
+from local.services.organizations import Accounts, Organization
 from tests.unit.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 HOME = "123456789012"
@@ -23,7 +25,7 @@ REFUSED = {"Rejecting", "Rejected", "RejectFailed", "ShareFailed"}
 @pytest.fixture
 def far(cloud: Cloud) -> dict[str, Any]:
     """A directory of another account, as `ensure_directory` describes it, found by the role there."""
-    scenario.add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
+    add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
     allow_far_role(cloud, "EnsureDirectoryShare")
     found = cloud.directories.find("far.example.com")
     return {"id": found.directory_id, "owner_account": FAR, "shared": False, "role": FAR_ROLE}
@@ -32,8 +34,8 @@ def far(cloud: Cloud) -> dict[str, Any]:
 def shared(cloud: Cloud, status: str, account: str = HOME) -> Share:
     """A share that was made long ago."""
     owner = cloud.directories.find("far.example.com")
-    share = directory_sharing.new_share(cloud, owner, account, method="HANDSHAKE", status=status)
-    directory_sharing.show(cloud, share)
+    share = sharing.new_share(cloud, owner, account, method="HANDSHAKE", status=status)
+    sharing.show(cloud, share)
     return share
 
 
@@ -75,7 +77,7 @@ def test_a_handshake_is_made_there_and_accepted_here(cloud: Cloud, step: Step, f
 
 
 def test_within_an_organization_nobody_has_to_accept(cloud: Cloud, step: Step, far: dict[str, Any]) -> None:
-    cloud.directories.organization = FAR
+    cloud.part(Accounts).organization = Organization(management=FAR)
     run_step(cloud, step, "EnsureDirectoryShare", directory=far, method="ORGANIZATIONS")
     assert changed(cloud) == [("ds:ShareDirectory", FAR)]
     (call,) = [call for call in cloud.calls if call.name == "ds:ShareDirectory"]
@@ -130,9 +132,9 @@ def test_a_share_on_a_later_page_is_found(cloud: Cloud, step: Step, far: dict[st
 
 def test_ready_only_when_it_is_seen_here(cloud: Cloud, step: Step, far: dict[str, Any]) -> None:
     owner = cloud.directories.find("far.example.com")
-    share = directory_sharing.new_share(cloud, owner, HOME, method="ORGANIZATIONS", status="Shared")
+    share = sharing.new_share(cloud, owner, HOME, method="ORGANIZATIONS", status="Shared")
     assert not look(step, far)["ready"]
-    directory_sharing.show(cloud, share)
+    sharing.show(cloud, share)
     assert look(step, far)["ready"]
 
 

@@ -10,11 +10,12 @@ import botocore.session
 import pytest
 
 from aurora_kerberos import passwords
-from local import directory_data, scenario
-from local.aws import fakes
 from local.cloud import Cloud
-from local.faults import AwsError, Fault, Faults
-from local.scenario import Directory
+from local.core.calls import fakes
+from local.core.faults import AwsError, Fault, Faults
+from local.scenario.format import Directory
+from local.scenario.prepare import add_directory, add_groups, create_users
+from local.services.directory import data as directory_fakes
 from tests.unit.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 DS = botocore.session.get_session().get_service_model("ds")
@@ -96,7 +97,7 @@ def test_a_shared_directory_s_users_need_a_role_in_its_account(cloud: Cloud, ste
 
 
 def test_in_another_account_the_role_is_used_and_the_secrets_are_the_stack_s(cloud: Cloud, step: Step) -> None:
-    scenario.add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
+    add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
     allow_far_role(cloud, "EnsureDirectoryUsers")
     far = directory(cloud, id=cloud.directories.find("far.example.com").directory_id, role=FAR_ROLE)
     parts = wanted(users=[user("new")], groups=[{"name": "team", "members": ["new"]}])
@@ -131,7 +132,7 @@ def test_who_is_slower_than_somebody_else_waits_as_well(cloud: Cloud, step: Step
 
 def test_access_that_goes_on_failing_is_an_error(cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     data(cloud).access = "Failed"
-    monkeypatch.setattr(directory_data, "ENABLING", 10**6)
+    monkeypatch.setattr(directory_fakes, "ENABLING", 10**6)
     with pytest.raises(StepFailed, match=r"DirectoryDataUnavailable: Data access of \S+ \S+ is Enabling after 30"):
         run(cloud, step, users=[user("alice")])
 
@@ -445,7 +446,7 @@ def test_members_are_compared_whatever_their_case_and_on_all_pages(cloud: Cloud,
     for number in range(120):
         data(cloud).add("USER", f"User{number}")
         data(cloud).show(f"User{number}")
-    scenario.add_groups(cloud, directory(cloud)["id"], {"team": [f"user{number}" for number in range(120)]})
+    add_groups(cloud, directory(cloud)["id"], {"team": [f"user{number}" for number in range(120)]})
     assert run(cloud, step, groups=[{"name": "team", "members": ["user119"]}])["made"] == []
     assert len(run(cloud, step, principal_groups=[listed("team")])["principals"]) == 121
 
@@ -464,7 +465,7 @@ def test_members_of_nested_groups_become_principals_once_and_computers_do_not(cl
     data(cloud).add("COMPUTER", "PC-1$")
     data(cloud).show("PC-1$")
     groups = {"Team": ["Alice", "inner", "pc-1$"], "inner": ["kerberos-check", "alice", "deep"], "deep": ["team"]}
-    scenario.add_groups(cloud, directory(cloud)["id"], groups)
+    add_groups(cloud, directory(cloud)["id"], groups)
     outputs = run(cloud, step, principal_groups=[listed("team", "app_read"), listed("deep", "app_write")])
     assert outputs["groups"] == ["Team", "deep"]
     assert outputs["mappings"] == []
@@ -487,14 +488,14 @@ def test_members_of_nested_groups_become_principals_once_and_computers_do_not(cl
 
 
 def test_who_is_listed_by_name_and_by_group_has_both_s_roles(cloud: Cloud, step: Step) -> None:
-    scenario.create_users(cloud, directory(cloud)["id"], ["zoe"])
-    scenario.add_groups(cloud, directory(cloud)["id"], {"team": ["zoe"]})
+    create_users(cloud, directory(cloud)["id"], ["zoe"])
+    add_groups(cloud, directory(cloud)["id"], {"team": ["zoe"]})
     (grant,) = run(cloud, step, principal_groups=[listed("team", "s")])["principals"]
     assert grant == {"principal": "zoe@CORP.EXAMPLE.COM", "roles": ["r", "s"], "named": True, "groups": ["team"]}
 
 
 def test_a_mapped_group_is_not_expanded(cloud: Cloud, step: Step) -> None:
-    scenario.add_groups(cloud, directory(cloud)["id"], {"team": ["alice"]})
+    add_groups(cloud, directory(cloud)["id"], {"team": ["alice"]})
     outputs = run(cloud, step, principal_groups=[listed("team", "app_read", map_to="orders_team")])
     assert outputs["principals"] == [GRANT]
     sid = data(cloud).true["team"].sid
@@ -505,7 +506,7 @@ def test_a_mapped_group_is_not_expanded(cloud: Cloud, step: Step) -> None:
 
 
 def test_only_a_security_group_can_be_mapped(cloud: Cloud, step: Step) -> None:
-    scenario.add_groups(cloud, directory(cloud)["id"], {"team": ["alice"]})
+    add_groups(cloud, directory(cloud)["id"], {"team": ["alice"]})
     data(cloud).seen["team"].group_type = "Distribution"
     with pytest.raises(StepFailed, match="DirectoryGroupUnfit: The group team is a Distribution group"):
         run(cloud, step, principal_groups=[listed("team", map_to="x")])
@@ -531,7 +532,7 @@ def test_a_new_group_is_waited_for_with_its_members(cloud: Cloud, step: Step) ->
 
 
 def test_a_member_with_too_long_a_name_is_refused(cloud: Cloud, step: Step) -> None:
-    scenario.add_groups(cloud, directory(cloud)["id"], {"team": ["alice"]})
+    add_groups(cloud, directory(cloud)["id"], {"team": ["alice"]})
     far = directory(cloud, realm="A" * 60)
     with pytest.raises(StepFailed, match="InvalidRequest: The principal 'alice@AAA"):
         step(

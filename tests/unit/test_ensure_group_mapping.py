@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from local import parameter_groups, rds, scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import Cluster
+from local.core.faults import Fault, Faults
+from local.scenario.format import Cluster, Membership
+from local.scenario.prepare import add_cluster, add_membership, add_parameter_group
+from local.services.rds import parameter_groups
+from local.services.rds.backend import cluster_of, set_status
 from tests.unit.conftest import Step, StepFailed
 
 MAPPED = [{"group": "dba", "sid": "S-1-5-21-1-2-3-1106", "role": "dba_role", "roles": [], "weight": 7}]
@@ -19,8 +21,8 @@ GROUP = "orders-parameters"
 
 @pytest.fixture
 def target(cloud: Cloud) -> dict[str, Any]:
-    scenario.add_parameter_group(cloud, GROUP, "pg_stat_statements,auto_explain")
-    rds.cluster_of(cloud, "orders").parameter_group = GROUP
+    add_parameter_group(cloud, GROUP, "pg_stat_statements,auto_explain")
+    cluster_of(cloud, "orders").parameter_group = GROUP
     cloud.calls.clear()
     return {"id": "orders", "endpoint": "orders.cluster-x", "parameter_group": GROUP}
 
@@ -38,13 +40,13 @@ def ensure(step: Step, target: dict[str, Any], mappings: list[dict[str, Any]] | 
 
 
 def tags(cloud: Cloud) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, "orders").get_tags()}
+    return {tag["Key"]: tag["Value"] for tag in cluster_of(cloud, "orders").get_tags()}
 
 
 def joined(cloud: Cloud, made: datetime) -> None:
     directory = cloud.directories.find("corp.example.com").directory_id
-    scenario.add_membership(cloud, scenario.Membership(directory=directory), rds.cluster_of(cloud, "orders"))
-    for instance in rds.cluster_of(cloud, "orders").members:
+    add_membership(cloud, Membership(directory=directory), cluster_of(cloud, "orders"))
+    for instance in cluster_of(cloud, "orders").members:
         instance.instance_create_time = made
 
 
@@ -85,9 +87,9 @@ def test_what_somebody_else_has_changed_restarts_nothing(cloud: Cloud, step: Ste
 def test_a_library_appended_by_hand_is_enough_whoever_else_has_the_group(
     cloud: Cloud, step: Step, target: dict[str, Any]
 ) -> None:
-    scenario.add_parameter_group(cloud, "of-two", "pg_stat_statements, pg_ad_mapping")
-    rds.cluster_of(cloud, "orders").parameter_group = "of-two"
-    scenario.add_cluster(cloud, Cluster(id="sales", parameter_group="of-two"))
+    add_parameter_group(cloud, "of-two", "pg_stat_statements, pg_ad_mapping")
+    cluster_of(cloud, "orders").parameter_group = "of-two"
+    add_cluster(cloud, Cluster(id="sales", parameter_group="of-two"))
     cloud.calls.clear()
     assert not ensure(step, {**target, "parameter_group": "of-two"})["changed"]
     assert "rds:ModifyDBClusterParameterGroup" not in changes(cloud)
@@ -101,7 +103,7 @@ def test_the_restart_is_noted_before_it_is_needed(cloud: Cloud, step: Step, targ
 
 
 def test_a_cluster_that_has_yet_to_be_made_needs_no_restart(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
-    rds.cluster_of(cloud, "orders").parameter_group = "another"
+    cluster_of(cloud, "orders").parameter_group = "another"
     assert ensure(step, {**target, "id": "sales", "endpoint": ""})["changed"]
     assert changes(cloud) == ["rds:ModifyDBClusterParameterGroup"]
 
@@ -115,7 +117,7 @@ def test_aws_s_own_group_is_refused(cloud: Cloud, step: Step, target: dict[str, 
 def test_a_group_of_other_clusters_is_refused_and_they_are_named(
     cloud: Cloud, step: Step, target: dict[str, Any]
 ) -> None:
-    scenario.add_cluster(cloud, Cluster(id="sales", parameter_group=GROUP))
+    add_cluster(cloud, Cluster(id="sales", parameter_group=GROUP))
     with pytest.raises(StepFailed, match=r"GroupMappingUnavailable: .*also that of sales"):
         ensure(step, target)
     assert changes(cloud) == []
@@ -132,7 +134,7 @@ def test_the_documented_hazard_is_refused(cloud: Cloud, step: Step, target: dict
 
 def test_a_cluster_that_leaves_its_domain_has_no_such_hazard(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     joined(cloud, datetime(2025, 4, 30))
-    rds.set_status(rds.cluster_of(cloud, "orders"), "disabling-kerberos")
+    set_status(cluster_of(cloud, "orders"), "disabling-kerberos")
     assert ensure(step, target)["changed"]
 
 

@@ -9,9 +9,10 @@ import pytest
 from moto.rds.models import DomainMembership
 
 from aurora_kerberos import clusters, new_clusters
-from local import rds
 from local.cloud import Cloud
-from local.faults import Fault, Faults
+from local.core.faults import Fault, Faults
+from local.services.iam.roles import Roles
+from local.services.rds.backend import Aurora, cluster_of, members, moto_rds
 from tests.unit.conftest import ROLE, Step, StepFailed, polls_in
 
 NOW = "2026-01-05T09:00:00+00:00"
@@ -46,12 +47,12 @@ def arguments(cloud: Cloud, **changes: Any) -> dict[str, Any]:
 
 
 def cluster(cloud: Cloud) -> Any:
-    return rds.cluster_of(cloud, "orders")
+    return cluster_of(cloud, "orders")
 
 
 def member(cloud: Cloud, status: str, directory: str = "") -> None:
     """Cluster and instances have this membership."""
-    for each in rds.members(cluster(cloud)):
+    for each in members(cluster(cloud)):
         domain = directory or cloud.directories.find("corp.example.com").directory_id
         each.domain_memberships = [DomainMembership(domain, ROLE)]
         each.domain_memberships[0].status = status
@@ -108,9 +109,9 @@ def test_a_membership_that_is_there_is_ready_and_nothing_is_done(cloud: Cloud, s
 
 def test_every_instance_must_be_a_member_as_well(cloud: Cloud, step: Step) -> None:
     member(cloud, "kerberos-enabled")
-    rds.backend(cloud).databases["orders-2"].domain_memberships[0].status = "enabling-kerberos"
+    moto_rds(cloud).databases["orders-2"].domain_memberships[0].status = "enabling-kerberos"
     assert "orders-2 is enabling-kerberos" in step("EnsureMembership", **arguments(cloud))["reason"]
-    rds.backend(cloud).databases["orders-2"].domain_memberships = []
+    moto_rds(cloud).databases["orders-2"].domain_memberships = []
     assert "orders-2 is not listed yet" in step("EnsureMembership", **arguments(cloud))["reason"]
 
 
@@ -131,7 +132,7 @@ def test_of_several_reasons_for_a_failure_the_newest_is_told(cloud: Cloud, step:
     said = [(3, "Kerberos: no route"), (1, "Kerberos: no role"), (4, "Backup finished"), (2, "Kerberos: no port")]
     for hour, message in said:
         event = {"SourceIdentifier": "orders", "SourceType": "db-cluster", "EventCategories": ["failure"]}
-        cloud.events.append({**event, "Message": message, "Date": datetime(2026, 1, 5, hour, tzinfo=UTC)})
+        cloud.part(Aurora).events.append({**event, "Message": message, "Date": datetime(2026, 1, 5, hour, tzinfo=UTC)})
     with pytest.raises(StepFailed, match=r"EnableKerberosFailed: .*RDS says: Kerberos: no route"):
         step("EnsureMembership", **arguments(cloud, progress={"reattempted": True}))
 
@@ -192,7 +193,7 @@ def test_another_run_sees_by_the_events_what_has_restarted(cloud: Cloud, step: S
 
 def test_an_instance_made_since_is_not_restarted(cloud: Cloud, step: Step) -> None:
     restart_due(cloud)
-    rds.backend(cloud).databases["orders-2"].instance_create_time = cloud.clock.time().replace(year=2027)
+    moto_rds(cloud).databases["orders-2"].instance_create_time = cloud.clock.time().replace(year=2027)
     step("EnsureMembership", **arguments(cloud))
     assert [call["DBInstanceIdentifier"] for call in calls(cloud, "rds:RebootDBInstance")] == ["orders-1"]
 
@@ -203,7 +204,7 @@ def test_a_restart_of_the_last_two_weeks_counts_and_one_from_before_joining_does
     for instance, day in (("orders-1", 23), ("orders-2", 24)):
         event = {"SourceIdentifier": instance, "SourceType": "db-instance", "EventCategories": ["availability"]}
         restarted = {"Message": "DB instance restarted", "Date": datetime(2025, 12, day, 11, tzinfo=UTC)}
-        cloud.events.append({**event, **restarted})
+        cloud.part(Aurora).events.append({**event, **restarted})
     step("EnsureMembership", **arguments(cloud))
     assert [call["DBInstanceIdentifier"] for call in calls(cloud, "rds:RebootDBInstance")] == ["orders-1"]
 
@@ -227,14 +228,14 @@ def test_a_cluster_that_may_not_join_is_left_as_it_was(cloud: Cloud, step: Step,
 
 def test_nothing_restarts_while_an_instance_is_away(cloud: Cloud, step: Step) -> None:
     restart_due(cloud)
-    rds.backend(cloud).databases["orders-1"].status = "maintenance"
+    moto_rds(cloud).databases["orders-1"].status = "maintenance"
     assert "orders-1 is maintenance" in step("EnsureMembership", **arguments(cloud))["reason"]
     assert not calls(cloud, "rds:RebootDBInstance")
 
 
 @pytest.mark.parametrize("status", ["failed", "stopped", "storage-full", "incompatible-network"])
 def test_a_broken_instance_is_named(cloud: Cloud, step: Step, status: str) -> None:
-    rds.backend(cloud).databases["orders-2"].status = status
+    moto_rds(cloud).databases["orders-2"].status = status
     with pytest.raises(StepFailed, match=f"InstanceUnusable: Instance orders-2 is {status}"):
         step("EnsureMembership", **arguments(cloud))
 
@@ -315,7 +316,7 @@ def test_a_restored_cluster_keeps_the_version_of_its_snapshot(cloud: Cloud, step
     (call,) = calls(cloud, "rds:RestoreDBClusterFromSnapshot")
     assert (call["SnapshotIdentifier"], call["EngineVersion"]) == ("before-the-release", "15.4")
     assert (call["Domain"], call["DomainIAMRoleName"]) == (asked["directory"], ROLE)
-    assert rds.cluster_of(cloud, "sales").engine_version == "15.4"
+    assert cluster_of(cloud, "sales").engine_version == "15.4"
 
 
 def test_a_point_in_time_is_restored_with_the_directory_and_the_role(cloud: Cloud, step: Step) -> None:
@@ -334,8 +335,8 @@ def test_from_nothing_to_a_member_without_a_restart(cloud: Cloud, step: Step, wa
     )
     asked = making(cloud, way)
     outputs = finished(cloud, step, asked)
-    made = rds.cluster_of(cloud, "sales")
-    assert {each.domain_memberships[0].status for each in rds.members(made)} == {"kerberos-enabled"}
+    made = cluster_of(cloud, "sales")
+    assert {each.domain_memberships[0].status for each in members(made)} == {"kerberos-enabled"}
     assert made_instances(cloud) == ["sales-1", "sales-2"]
     assert outputs["restarted"] == []
     assert not calls(cloud, "rds:ModifyDBCluster") + calls(cloud, "rds:RebootDBInstance")
@@ -359,7 +360,7 @@ def test_the_master_secret_that_was_named_stays(cloud: Cloud, step: Step) -> Non
 
 @pytest.mark.parametrize("way", ["create", "restore_to_time"])
 def test_a_role_that_is_seconds_old_is_waited_for_some_minutes(cloud: Cloud, step: Step, way: str) -> None:
-    cloud.roles_made[ROLE] = cloud.clock.now
+    cloud.part(Roles).made[ROLE] = cloud.clock.now
     answer = step("EnsureMembership", **making(cloud, way))
     assert (answer["reason"], answer["outputs"]["made"]) == ("RDS does not accept the role yet", False)
     with pytest.raises(StepFailed, match="ServiceRoleInvalid: RDS refuses the role"):
@@ -371,7 +372,7 @@ def test_a_role_that_is_seconds_old_is_waited_for_some_minutes(cloud: Cloud, ste
 def test_a_directory_that_rds_does_not_know_is_named(cloud: Cloud, step: Step) -> None:
     with pytest.raises(StepFailed, match=r"DirectoryNotFound: RDS does not know the directory d-9999999999"):
         step("EnsureMembership", **{**making(cloud), "directory": "d-9999999999"})
-    assert "sales" not in rds.backend(cloud).clusters
+    assert "sales" not in moto_rds(cloud).clusters
 
 
 def test_somebody_is_faster_by_a_moment(cloud: Cloud, step: Step) -> None:
@@ -390,7 +391,7 @@ def test_a_cluster_that_others_have_made_meanwhile_is_left_alone(cloud: Cloud, s
 
 def test_a_cluster_that_is_gone_is_not_made_again(cloud: Cloud, step: Step) -> None:
     progress = step("EnsureMembership", **making(cloud))["outputs"]
-    del rds.backend(cloud).clusters["sales"]
+    del moto_rds(cloud).clusters["sales"]
     with pytest.raises(StepFailed, match="ClusterNotFound: There is no DB cluster 'sales'"):
         step("EnsureMembership", **making(cloud, progress=progress))
     assert len(calls(cloud, MADE_BY)) == 1
@@ -411,9 +412,9 @@ def test_instances_are_made_when_the_cluster_is_available(cloud: Cloud, step: St
     assert (answer["reason"], answer["wait_seconds"]) == ("The instances of sales are being created", 180)
     assert [call["DBClusterIdentifier"] for call in calls(cloud, INSTANCE)] == ["sales", "sales"]
     assert made_instances(cloud) == ["sales-1", "sales-2"]
-    assert [
-        each.db_instance_identifier for each in rds.cluster_of(cloud, "sales").members if each.is_cluster_writer
-    ] == ["sales-1"]
+    assert [each.db_instance_identifier for each in cluster_of(cloud, "sales").members if each.is_cluster_writer] == [
+        "sales-1"
+    ]
     assert step("EnsureMembership", **making(cloud, progress=progress))["reason"] == answer["reason"]
     assert len(made_instances(cloud)) == 2
 
@@ -483,13 +484,13 @@ def test_a_new_instance_that_got_stuck_is_named(cloud: Cloud, step: Step, status
     made_without_instances(cloud, step)
     step("EnsureMembership", **making(cloud))
     cloud.run()
-    rds.backend(cloud).databases["sales-2"].status = status
+    moto_rds(cloud).databases["sales-2"].status = status
     with pytest.raises(StepFailed, match=f"InstanceUnusable: Instance sales-2 is {status}"):
         step("EnsureMembership", **making(cloud))
 
 
 def test_a_new_cluster_that_could_not_join_is_asked_once_more(cloud: Cloud, step: Step) -> None:
-    cloud.failing_joins["sales"] = 1
+    cloud.part(Aurora).failing_joins["sales"] = 1
     outputs = finished(cloud, step, making(cloud))
     assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
     # It has been modified now, so the guide's restart is due.
@@ -497,7 +498,7 @@ def test_a_new_cluster_that_could_not_join_is_asked_once_more(cloud: Cloud, step
 
 
 def test_a_new_cluster_that_could_not_join_twice_is_an_error(cloud: Cloud, step: Step) -> None:
-    cloud.failing_joins["sales"] = 2
+    cloud.part(Aurora).failing_joins["sales"] = 2
     with pytest.raises(
         StepFailed, match=r"EnableKerberosFailed: Membership of sales and sales-2 and sales-1 is .* RDS"
     ):
@@ -512,7 +513,7 @@ OLD = "d-9999999999"
 
 def in_domain(cloud: Cloud, name: str, domain: str, status: str = "kerberos-enabled") -> None:
     """One of the cluster and its instances has a membership of its own."""
-    (found,) = [each for each in rds.members(cluster(cloud)) if name == each.resource_id]
+    (found,) = [each for each in members(cluster(cloud)) if name == each.resource_id]
     found.domain_memberships = [DomainMembership(domain, ROLE)]
     found.domain_memberships[0].status = status
 
@@ -550,7 +551,7 @@ def test_a_move_ends_with_restarts(cloud: Cloud, step: Step) -> None:
     member(cloud, "kerberos-enabled", OLD)
     outputs = finished(cloud, step, arguments(cloud, move=True))
     assert outputs["restarted"] == ["orders-2", "orders-1"]
-    domains = {each.domain_memberships[0].domain for each in rds.members(cluster(cloud))}
+    domains = {each.domain_memberships[0].domain for each in members(cluster(cloud))}
     assert domains == {arguments(cloud)["directory"]}
     assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
 
@@ -560,7 +561,7 @@ def test_a_move_ends_with_restarts(cloud: Cloud, step: Step) -> None:
 
 def with_role(cloud: Cloud, role: str) -> None:
     member(cloud, "kerberos-enabled")
-    for each in rds.members(cluster(cloud)):
+    for each in members(cluster(cloud)):
         each.domain_memberships[0].iam_role_name = role
 
 
@@ -585,7 +586,7 @@ def test_another_role_is_corrected_once_and_then_waited_for(cloud: Cloud, step: 
 def test_a_corrected_role_ends_well(cloud: Cloud, step: Step) -> None:
     with_role(cloud, "an-older-one")
     assert finished(cloud, step, arguments(cloud))["restarted"] == ["orders-2", "orders-1"]
-    assert {each.domain_memberships[0].iam_role_name for each in rds.members(cluster(cloud))} == {ROLE}
+    assert {each.domain_memberships[0].iam_role_name for each in members(cluster(cloud))} == {ROLE}
     assert len(calls(cloud, "rds:ModifyDBCluster")) == 1
 
 
@@ -597,7 +598,7 @@ def test_a_role_that_rds_does_not_show_or_shows_in_full_is_right(cloud: Cloud, s
 
 def test_what_an_instance_shows_as_its_role_cannot_be_corrected(cloud: Cloud, step: Step) -> None:
     member(cloud, "kerberos-enabled")
-    rds.backend(cloud).databases["orders-2"].domain_memberships[0].iam_role_name = "an-older-one"
+    moto_rds(cloud).databases["orders-2"].domain_memberships[0].iam_role_name = "an-older-one"
     assert step("EnsureMembership", **arguments(cloud))["ready"]
 
 
@@ -619,7 +620,7 @@ def restarted_at(cloud: Cloud, when: str, *instances: str) -> None:
     """RDS has restarted the instances in its window."""
     for instance in instances:
         event = {"SourceIdentifier": instance, "SourceType": "db-instance", "EventCategories": ["availability"]}
-        cloud.events.append(
+        cloud.part(Aurora).events.append(
             {**event, "Message": "DB instance restarted", "Date": datetime.fromisoformat(f"{when}+00:00")}
         )
 
@@ -730,7 +731,7 @@ def test_a_second_attempt_needs_approval_and_counts_when_it_is_made(cloud: Cloud
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_cluster_that_is_made_disturbs_nobody(cloud: Cloud, step: Step, failing: int) -> None:
     """Nobody uses it yet, be it that it has to be asked to join once more, and restarted."""
-    cloud.failing_joins["sales"] = failing
+    cloud.part(Aurora).failing_joins["sales"] = failing
     finished(cloud, step, making(cloud, instances=1, apply="approval"))
     assert len(calls(cloud, MADE_BY)) == 1
     assert len(calls(cloud, "rds:RebootDBInstance")) == failing
@@ -740,7 +741,7 @@ def test_a_cluster_that_is_made_disturbs_nobody(cloud: Cloud, step: Step, failin
 
 
 def be_busy(cloud: Cloud) -> None:
-    rds.backend(cloud).databases["orders-1"].status = "maintenance"
+    moto_rds(cloud).databases["orders-1"].status = "maintenance"
 
 
 def be_busy_in_a_moment(cloud: Cloud) -> None:
@@ -748,7 +749,7 @@ def be_busy_in_a_moment(cloud: Cloud) -> None:
 
 
 def have_a_young_role(cloud: Cloud) -> None:
-    cloud.roles_made[ROLE] = cloud.clock.now
+    cloud.part(Roles).made[ROLE] = cloud.clock.now
 
 
 @pytest.mark.parametrize("happens", [be_busy, be_busy_in_a_moment, have_a_young_role])
@@ -759,7 +760,7 @@ def test_what_could_not_be_asked_does_not_count_as_an_attempt(cloud: Cloud, step
     assert not answer["ready"]
     assert answer["outputs"]["reattempted"] is False
     assert not calls(cloud, "rds:ModifyDBCluster")
-    rds.backend(cloud).databases["orders-1"].status = "available"
+    moto_rds(cloud).databases["orders-1"].status = "available"
     cloud.run(until=cloud.clock.now + 60)
     answer = step("EnsureMembership", **arguments(cloud, progress=answer["outputs"]))
     assert answer["outputs"]["reattempted"] is True

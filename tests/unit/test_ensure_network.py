@@ -12,12 +12,12 @@ import pytest
 from moto.ec2.models import ec2_backends
 
 from aurora_kerberos.network import DIRECTORY_PORTS
-from local import network, scenario
-from local.aws import HOME, Call
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.network import AclRule, Vpc
-from local.scenario import AtStart, Cluster, Directory
+from local.core.calls import HOME, Call
+from local.core.faults import Fault, Faults
+from local.scenario.format import AtStart, Cluster, Directory, Role
+from local.scenario.prepare import add_role, prepare
+from local.services.ec2.vpcs import AclRule, Vpc, other_side, peer
 from tests.unit.conftest import StepFailed
 
 ELSEWHERE = "222222222222"
@@ -140,7 +140,7 @@ class Situation:
         """A peering that is there already."""
         sides = [self.cloud.networks.named("default"), self.cloud.networks.named("identity")]
         here, there = reversed(sides) if asked_by_directory else sides
-        name = network.peer(self.cloud, here, there, status if status != "active" else "made")
+        name = peer(self.cloud, here, there, status if status != "active" else "made")
         peering = ec2_backends[HOME][self.cloud.region].vpc_pcxs[name]
         peering._status.code, peering._status.message = status, message or status
         return peering
@@ -161,7 +161,7 @@ def make() -> Iterator[Make]:
             start = AtStart(
                 vpcs=list(vpcs), directories=[Directory(**named)], clusters=[Cluster(id="orders", **cluster)]
             )
-            scenario.prepare(cloud, start)
+            prepare(cloud, start)
             return Situation(cloud)
 
         yield situation
@@ -447,7 +447,7 @@ def test_a_route_elsewhere_on_the_directory_s_side_is_refused_as_well(make: Make
 def test_a_route_to_a_prefix_list_is_one_to_its_cidrs(make: Make) -> None:
     situation = make([Vpc(name="default", routes={"10.8.0.0/16": "transit gateway"}), IDENTITY])
     ec2 = situation.cloud.client("ec2")
-    (entry,) = network.other_side(ec2, "list:10.1.0.0/16")["PrefixListIds"]
+    (entry,) = other_side(ec2, "list:10.1.0.0/16")["PrefixListIds"]
     backend = ec2_backends[HOME][situation.cloud.region]
     (table,) = [table for table in backend.route_tables.values() if table.vpc_id == situation.cloud.vpc]
     gateway = next(iter(backend.transit_gateways))
@@ -459,7 +459,7 @@ def test_the_prefix_list_of_a_gateway_endpoint_is_not_asked_for(make: Make) -> N
     situation = make()
     situation.peer("provisioning")
     ec2 = situation.cloud.client("ec2")
-    (entry,) = network.other_side(ec2, "list:10.1.0.0/16")["PrefixListIds"]
+    (entry,) = other_side(ec2, "list:10.1.0.0/16")["PrefixListIds"]
     (table,) = [t for t in ec2.describe_route_tables()["RouteTables"] if t["VpcId"] == situation.cloud.vpc]
     backend = ec2_backends[HOME][situation.cloud.region]
     made = backend.create_route(table["RouteTableId"], None, destination_prefix_list_id=entry["PrefixListId"])
@@ -688,7 +688,7 @@ def test_the_arguments_are_those_of_the_steps_before(make: Make) -> None:
     """The other tests make up their arguments."""
     situation = make()
     situation.directory().stage = "Active"
-    scenario.add_role(situation.cloud, "aurora-kerberos-directory-access", scenario.Role())
+    add_role(situation.cloud, "aurora-kerberos-directory-access", Role())
     made_up = situation.arguments()
     plan = situation.invoke("ValidateRequest", request={"cluster": "orders"})["outputs"]["plan"]
     assert made_up["cluster"].items() <= plan["cluster"].items()

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from aurora_kerberos.service_role import trust_policy
-from local.aws import fakes
 from local.cloud import Cloud
-from local.faults import Fault, Faults
+from local.core.calls import fakes
+from local.core.faults import Fault, Faults
+from local.services import lambda_functions
+from local.services.lambda_functions import surroundings
 from tests.unit.conftest import ROLE, Step, StepFailed
 
 POLICY = "service-role/AmazonRDSDirectoryServiceAccess"
@@ -83,15 +85,14 @@ def test_a_role_that_is_made_has_the_stack_s_boundary() -> None:
 
 def test_no_role_can_be_made_without_the_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
     with Cloud({"PermissionsBoundary": BOUNDARY}) as bounded:
-        monkeypatch.setattr(bounded, "environment", without_boundary(bounded))
+        monkeypatch.setattr(lambda_functions, "surroundings", without_boundary)
         failed, answer = make_role(bounded)
         assert failed
         assert "not authorized to perform: iam:CreateRole" in answer
 
 
-def without_boundary(cloud: Cloud) -> Any:
-    environment = cloud.environment
-    return lambda *arguments: {**environment(*arguments), "PERMISSIONS_BOUNDARY": ""}
+def without_boundary(cloud: Cloud, *where: Any) -> dict[str, str]:
+    return {**surroundings(cloud, *where), "PERMISSIONS_BOUNDARY": ""}
 
 
 def make_role(cloud: Cloud) -> tuple[bool, str]:

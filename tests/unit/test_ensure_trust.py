@@ -7,11 +7,11 @@ from typing import Any
 import botocore.session
 import pytest
 
-from local import scenario
-from local.aws import fakes
 from local.cloud import Cloud
-from local.faults import AwsError, Fault, Faults
-from local.scenario import Directory
+from local.core.calls import fakes
+from local.core.faults import AwsError, Fault, Faults
+from local.scenario.format import Directory
+from local.scenario.prepare import add_directory
 from tests.unit.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 MODEL = botocore.session.get_session().get_service_model("ds")
@@ -220,7 +220,7 @@ def test_a_shared_directory_s_trusts_need_a_role_in_its_account(cloud: Cloud, st
 
 
 def test_in_another_account_the_role_is_used_and_the_secret_is_the_stack_s(cloud: Cloud, step: Step) -> None:
-    scenario.add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
+    add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
     far = cloud.directories.find("far.example.com")
     allow_far_role(cloud, "EnsureTrust")
     arguments = {"directory": directory(cloud, id=far.directory_id, role=FAR_ROLE), "trusts": [wanted()]}

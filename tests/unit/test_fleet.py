@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from local.fleet import AT_ONCE, Fleet, simulated
+from tools.bench.fleet import AT_ONCE, Fleet, simulated
 
 
 def test_every_cluster_of_every_account_gets_what_its_own_workflow_made_of_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.faults import Fault, Faults
+from local.core.faults import Fault, Faults
 from tests.unit.conftest import Step, StepFailed
 
 SHORT = {

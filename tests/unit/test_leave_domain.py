@@ -8,9 +8,9 @@ import pytest
 from moto.rds.models import DomainMembership
 
 from aurora_kerberos import clusters
-from local import rds
 from local.cloud import Cloud
-from local.faults import Fault, Faults
+from local.core.faults import Fault, Faults
+from local.services.rds.backend import cluster_of, members, moto_rds
 from tests.unit.conftest import ROLE, Step, StepFailed, polls_in, run_step
 
 # "Understanding domain membership" of the guide, and the API reference of DomainMembership.
@@ -42,16 +42,16 @@ def directory(cloud: Cloud) -> str:
 
 
 def cluster(cloud: Cloud) -> Any:
-    return rds.cluster_of(cloud, "orders")
+    return cluster_of(cloud, "orders")
 
 
 def instance(cloud: Cloud, name: str = "orders-2") -> Any:
-    return rds.backend(cloud).databases[name]
+    return moto_rds(cloud).databases[name]
 
 
 def member(cloud: Cloud, status: str, *who: Any) -> None:
     """Cluster and instances, or some of them, have this membership."""
-    for each in who or rds.members(cluster(cloud)):
+    for each in who or members(cluster(cloud)):
         each.domain_memberships = [DomainMembership(directory(cloud), ROLE)]
         each.domain_memberships[0].status = status
 
@@ -82,7 +82,7 @@ def test_from_a_member_to_none_and_once_more(cloud: Cloud, step: Step) -> None:
     join(cloud)
     outputs = run_step(cloud, step, "LeaveDomain", **arguments())["outputs"]
     assert outputs == {"left": directory(cloud)}
-    assert not any(each.domain_memberships for each in rds.members(cluster(cloud)))
+    assert not any(each.domain_memberships for each in members(cluster(cloud)))
     assert len(asked(cloud)) == 1
     before = len(cloud.calls)
     assert step("LeaveDomain", **arguments())["outputs"] == {"left": ""}
@@ -221,7 +221,7 @@ def test_what_waiting_does_not_help_is_an_error(cloud: Cloud, step: Step, code: 
     cloud.faults = Faults([Fault(call="rds:ModifyDBCluster", error=code, status=status)])
     with pytest.raises(StepFailed, match=error):
         step("LeaveDomain", **arguments())
-    assert {each.domain_memberships[0].status for each in rds.members(cluster(cloud))} == {"kerberos-enabled"}
+    assert {each.domain_memberships[0].status for each in members(cluster(cloud))} == {"kerberos-enabled"}
 
 
 # --- when it may be ---------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_a_restart_that_was_due_is_so_no_more_when_it_has_left(cloud: Cloud, ste
     member(cloud, "kerberos-enabled")
     step("LeaveDomain", **arguments())
     assert "kerberos-restart-due" in tags(cloud)  # it may still turn out that it cannot leave
-    for each in rds.members(cluster(cloud)):
+    for each in members(cluster(cloud)):
         each.domain_memberships = []
     assert step("LeaveDomain", **arguments())["ready"]
     assert "kerberos-restart-due" not in tags(cloud)

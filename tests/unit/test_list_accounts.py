@@ -9,8 +9,8 @@ import pytest
 from moto.organizations.models import FakeAccount, organizations_backends
 
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.organizations import Organization, found
+from local.core.faults import Fault, Faults
+from local.services.organizations import Organization, establish
 from tests.unit.conftest import Step, StepFailed
 from tests.unit.rollouts import EXECUTION, FAR, called, read, rollout_cloud
 
@@ -35,7 +35,7 @@ UNITS = {"live": [ORDERS], "live/apart": [PAYROLL], "test": [LAB]}
 @pytest.fixture
 def ids(cloud: Cloud) -> Ids:
     """Beside home: `shared`; in the unit live `orders`, in apart, which is in live, `payroll`; in test `lab`."""
-    found(cloud, Organization(management=cloud.home, units=UNITS), [SHARED])
+    establish(cloud, Organization(management=cloud.home, units=UNITS), [SHARED])
     (root,) = cloud.client("organizations").list_roots()["Roots"]
     units = {name.rpartition("/")[2]: cloud.named[name] for name in UNITS}
     accounts = {"home": cloud.home, "shared": SHARED, "orders": ORDERS, "payroll": PAYROLL, "lab": LAB}
@@ -145,14 +145,14 @@ def test_all_accounts_of_no_organization_are_not_guessed(step: Step) -> None:
 def test_a_member_account_is_told_where_rollouts_are_started(
     cloud: Cloud, step: Step, request_: dict[str, Any]
 ) -> None:
-    found(cloud, Organization(management=FAR), [cloud.home])
+    establish(cloud, Organization(management=FAR), [cloud.home])
     with pytest.raises(StepFailed, match="AccessDenied: List") as failed:
         step("ListAccounts", request=request_, execution=EXECUTION)
     assert "management account" in failed.value.text
 
 
 def test_a_delegated_administrator_may_ask(cloud: Cloud, step: Step) -> None:
-    found(cloud, Organization(management=FAR, administrators=[cloud.home], units={"live": [ORDERS]}))
+    establish(cloud, Organization(management=FAR, administrators=[cloud.home], units={"live": [ORDERS]}))
     assert sorted(asked(cloud, step)) == sorted([FAR, cloud.home, ORDERS])
     assert asked(cloud, step, organizational_units=[cloud.named["live"]]) == [ORDERS]
 
@@ -171,7 +171,7 @@ def test_regions_are_the_rollout_s_own_or_those_asked_for(cloud: Cloud, step: St
 @pytest.mark.parametrize("unit", ["", "test"])
 def test_more_accounts_than_a_page_holds_are_all_found(cloud: Cloud, step: Step, unit: str) -> None:
     many = [f"5{number:011}" for number in range(41)]
-    found(cloud, Organization(management=cloud.home, units={"test": many}))
+    establish(cloud, Organization(management=cloud.home, units={"test": many}))
     listed = asked(cloud, step, **({"organizational_units": [cloud.named[unit]]} if unit else {}))
     assert sorted(listed) == sorted([*many, *([] if unit else [cloud.home])])
     listing = "ListAccountsForParent" if unit else "ListAccounts"
@@ -180,7 +180,7 @@ def test_more_accounts_than_a_page_holds_are_all_found(cloud: Cloud, step: Step,
 
 def test_more_units_than_a_page_holds_are_all_found(cloud: Cloud, step: Step) -> None:
     units: dict[str, list[str]] = {f"test/team-{number:02}": [] for number in range(41)}
-    found(cloud, Organization(management=cloud.home, units={**units, "test/team-40": [LAB]}))
+    establish(cloud, Organization(management=cloud.home, units={**units, "test/team-40": [LAB]}))
     assert asked(cloud, step, organizational_units=[cloud.named["test"]]) == [LAB]
 
 

@@ -10,11 +10,15 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.ec2.models import ec2_backends
 
-from local import network, rds, scenario
 from local.cloud import Cloud
-from local.network import AclRule, Hosts, Vpc, obstacles, reaches
-from local.scenario import AtStart, Cluster, Directory, Role
-from local.servers import LOOPBACK, NOBODY
+from local.scenario.format import AtStart, Cluster, Directory, Role
+from local.scenario.prepare import add_directory, add_role, prepare
+from local.servers.server import LOOPBACK, NOBODY
+from local.services.ec2.reach import DOMAIN_PORTS, Hosts, obstacles, reaches
+from local.services.ec2.vpcs import AclRule, Vpc, peer
+from local.services.iam.roles import Roles
+from local.services.lambda_functions import surroundings
+from local.services.rds.backend import cluster_of
 
 ELSEWHERE = "222222222222"
 ROLE = "aurora-kerberos-directory-access"
@@ -26,14 +30,14 @@ def cloud() -> Iterator[Cloud]:
         yield running
 
 
-def prepare(cloud: Cloud, *vpcs: Vpc, directory: dict[str, Any] | None = None, **cluster: Any) -> tuple[Hosts, Hosts]:
+def hosts_of(cloud: Cloud, *vpcs: Vpc, directory: dict[str, Any] | None = None, **cluster: Any) -> tuple[Hosts, Hosts]:
     """A cluster in the VPC `data` and a directory in the VPC `identity`, unless otherwise said; their hosts."""
     made = Directory(**{"dns_name": "corp.example.com", "stage": "Requested", "vpc": "identity", **(directory or {})})
     start = AtStart(
         vpcs=list(vpcs), directories=[made], clusters=[Cluster(**{"id": "orders", "vpc": "data", **cluster})]
     )
-    scenario.prepare(cloud, start)
-    return Hosts.of_cluster(cloud, rds.cluster_of(cloud, "orders")), Hosts.of_directory(cloud.directories.all()[0])
+    prepare(cloud, start)
+    return Hosts.of_cluster(cloud, cluster_of(cloud, "orders")), Hosts.of_directory(cloud.directories.all()[0])
 
 
 def pair(data: dict[str, Any] | None = None, identity: dict[str, Any] | None = None) -> list[Vpc]:
@@ -49,8 +53,8 @@ DENY = [AclRule(number=1, ports="88")]
 
 
 def test_all_that_is_needed_is_enough(cloud: Cloud) -> None:
-    source, target = prepare(cloud, *pair(), directory=OPEN)
-    assert reaches(cloud, source, target, *network.DOMAIN_PORTS)
+    source, target = hosts_of(cloud, *pair(), directory=OPEN)
+    assert reaches(cloud, source, target, *DOMAIN_PORTS)
     assert not reaches(cloud, target, source, 88)  # AWS lets domain controllers out to nobody
     assert not reaches(cloud, source, target, 22)
 
@@ -76,7 +80,7 @@ def test_all_that_is_needed_is_enough(cloud: Cloud) -> None:
 def test_each_thing_that_lacks_is_met(
     cloud: Cloud, vpcs: list[Vpc], directory: dict[str, Any], cluster: dict[str, Any], meets: str
 ) -> None:
-    source, target = prepare(cloud, *vpcs, directory=directory, **cluster)
+    source, target = hosts_of(cloud, *vpcs, directory=directory, **cluster)
     with pytest.raises(AssertionError, match=meets):
         raise AssertionError(list(obstacles(cloud, source, target, 88)))
     assert not reaches(cloud, source, target, 88)
@@ -84,14 +88,14 @@ def test_each_thing_that_lacks_is_met(
 
 def test_ways_that_are_open(cloud: Cloud) -> None:
     by_gateway = pair({"routes": {"10.0.0.0/8": "transit gateway"}}, {"routes": {"0.0.0.0/0": "transit gateway"}})
-    source, target = prepare(
+    source, target = hosts_of(
         cloud, *by_gateway, directory={"lets_in": ["list:10.2.0.0/16"]}, lets_out=["list:10.1.0.0/16"]
     )
     assert reaches(cloud, source, target, 88)
 
 
 def test_a_group_counts_across_a_peering_only_while_that_is_active(cloud: Cloud) -> None:
-    source, target = prepare(cloud, *pair(), directory={"lets_in": []})
+    source, target = hosts_of(cloud, *pair(), directory={"lets_in": []})
     ec2 = cloud.client("ec2")
     kerberos = {"IpProtocol": "tcp", "FromPort": 88, "ToPort": 88, "UserIdGroupPairs": [{"GroupId": source.groups[0]}]}
     ec2.authorize_security_group_ingress(GroupId=target.groups[0], IpPermissions=[kerberos])
@@ -102,7 +106,7 @@ def test_a_group_counts_across_a_peering_only_while_that_is_active(cloud: Cloud)
 
 
 def test_a_route_leads_over_a_peering_only_while_that_is_active(cloud: Cloud) -> None:
-    source, target = prepare(cloud, *pair(), directory=OPEN)
+    source, target = hosts_of(cloud, *pair(), directory=OPEN)
     assert reaches(cloud, source, target, 88)
     (peering,) = ec2_backends[cloud.home][cloud.region].vpc_pcxs.values()
     peering._status.code = "provisioning"
@@ -110,7 +114,7 @@ def test_a_route_leads_over_a_peering_only_while_that_is_active(cloud: Cloud) ->
 
 
 def test_a_directory_of_another_account_has_a_vpc_that_can_be_peered(cloud: Cloud) -> None:
-    scenario.add_directory(cloud, Directory(dns_name="corp.example.com", stage="Requested", account=ELSEWHERE))
+    add_directory(cloud, Directory(dns_name="corp.example.com", stage="Requested", account=ELSEWHERE))
     found = cloud.directories.all()[0]
     (vpc,) = cloud.client("ec2", ELSEWHERE).describe_vpcs(VpcIds=[found.vpc_settings["VpcId"]])["Vpcs"]
     assert not vpc["CidrBlock"].startswith("172.31.")
@@ -120,9 +124,9 @@ def test_a_directory_of_another_account_has_a_vpc_that_can_be_peered(cloud: Clou
 
 
 def test_a_cluster_that_does_not_reach_its_directory_does_not_join(cloud: Cloud) -> None:
-    source, target = prepare(cloud, *pair(), directory={"lets_in": [], "stage": "Active"})
-    scenario.add_role(cloud, ROLE, Role())
-    cloud.roles_made.clear()
+    source, target = hosts_of(cloud, *pair(), directory={"lets_in": [], "stage": "Active"})
+    add_role(cloud, ROLE, Role())
+    cloud.part(Roles).made.clear()
     client = cloud.client("rds")
     join = {"DBClusterIdentifier": "orders", "DomainIAMRoleName": ROLE, "ApplyImmediately": True}
     join["Domain"] = cloud.directories.all()[0].directory_id
@@ -137,7 +141,7 @@ def test_a_cluster_that_does_not_reach_its_directory_does_not_join(cloud: Cloud)
     assert status() == "enable-kerberos-failed"
     assert "TCP 53: security group, inbound" in cloud.moments[-1].text
     group = {"UserIdGroupPairs": [{"GroupId": source.groups[0]}]}
-    ports = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **group} for port in network.DOMAIN_PORTS]
+    ports = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **group} for port in DOMAIN_PORTS]
     ec2 = cloud.client("ec2")
     ec2.authorize_security_group_ingress(GroupId=target.groups[0], IpPermissions=ports[1:])
     assert status() == "enable-kerberos-failed"
@@ -146,18 +150,18 @@ def test_a_cluster_that_does_not_reach_its_directory_does_not_join(cloud: Cloud)
 
 
 def test_a_function_finds_nobody_where_the_network_does_not_let_it(cloud: Cloud) -> None:
-    prepare(cloud, *pair(), directory={"stage": "Active", "vpc": "default", "lets_in": []}, vpc=True, lets_in=[])
+    hosts_of(cloud, *pair(), directory={"stage": "Active", "vpc": "default", "lets_in": []}, vpc=True, lets_in=[])
     functions = Hosts.in_subnets(cloud, cloud.home, cloud.subnets, [cloud.outputs["FunctionSecurityGroup"]])
     directory = cloud.directories.all()[0]
 
     def seen() -> tuple[str, str]:
-        environment = cloud.environment(functions, "orders")
+        environment = surroundings(cloud, functions, "orders")
         conf = open(environment["KRB5_CONFIG"]).read()  # noqa: SIM115, PTH123  a short look
         return environment["PGHOSTADDR"], LOOPBACK if f"kdc = {LOOPBACK}:" in conf else NOBODY
 
     assert seen() == (NOBODY, NOBODY)
     group = {"UserIdGroupPairs": [{"GroupId": functions.groups[0]}]}
-    port = rds.cluster_of(cloud, "orders").port
+    port = cluster_of(cloud, "orders").port
     (cluster,) = cloud.client("rds").describe_db_clusters()["DBClusters"]
     for name, number in (
         (cluster["VpcSecurityGroups"][0]["VpcSecurityGroupId"], port),
@@ -166,13 +170,16 @@ def test_a_function_finds_nobody_where_the_network_does_not_let_it(cloud: Cloud)
         permission = {"IpProtocol": "tcp", "FromPort": number, "ToPort": number, **group}
         cloud.client("ec2").authorize_security_group_ingress(GroupId=name, IpPermissions=[permission])
     assert seen() == (LOOPBACK, LOOPBACK)
-    assert cloud.environment()["PGHOSTADDR"] == LOOPBACK
+    assert (
+        surroundings(
+            cloud,
+        )["PGHOSTADDR"]
+        == LOOPBACK
+    )
 
 
 def test_an_unreachable_database_refuses_connections(cloud: Cloud) -> None:
-    scenario.prepare(
-        cloud, AtStart(vpcs=[Vpc(name="data", cidrs=["10.2.0.0/16"])], clusters=[Cluster(id="orders", vpc="data")])
-    )
+    prepare(cloud, AtStart(vpcs=[Vpc(name="data", cidrs=["10.2.0.0/16"])], clusters=[Cluster(id="orders", vpc="data")]))
     (cluster,) = cloud.client("rds").describe_db_clusters()["DBClusters"]
     arguments = {
         "cluster": {
@@ -243,8 +250,8 @@ def test_a_peering_of_overlapping_vpcs_fails_even_by_a_secondary_cidr(cloud: Clo
 def test_peerings_are_filtered(cloud: Cloud) -> None:
     cloud.networks.add([Vpc(name=name, cidrs=[f"10.{i}.0.0/16"]) for i, name in enumerate("abc")])
     a, b, c = (cloud.networks.named(name) for name in "abc")
-    between = {network.peer(cloud, a, b), network.peer(cloud, b, a, "deleted")}
-    network.peer(cloud, a, c)
+    between = {peer(cloud, a, b), peer(cloud, b, a, "deleted")}
+    peer(cloud, a, c)
     sides = [{"Name": f"{side}-vpc-info.vpc-id", "Values": [a.vpc, b.vpc]} for side in ("requester", "accepter")]
     found = cloud.client("ec2").describe_vpc_peering_connections(Filters=sides)["VpcPeeringConnections"]
     assert {each["VpcPeeringConnectionId"] for each in found} == between
@@ -297,7 +304,7 @@ def test_a_group_of_another_vpc_can_be_named_only_over_an_active_peering(cloud: 
         }
 
     assert refused(allow, **rule(UserId=cloud.home)) == "InvalidGroup.NotFound"
-    network.peer(cloud, here, there)
+    peer(cloud, here, there)
     assert refused(allow, **rule()) == "InvalidGroup.NotFound"  # without the account's number
     allow(**rule(UserId=cloud.home))
 

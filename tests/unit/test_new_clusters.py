@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aurora_kerberos.errors import REMEDY
-from local import rds, scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import AtStart, Cluster, Directory, Membership, Role
+from local.core.faults import Fault, Faults
+from local.scenario.format import AtStart, Cluster, Directory, Membership, Role
+from local.scenario.happenings import resolved
+from local.scenario.prepare import prepare
+from local.services.rds.backend import cluster_of, moto_rds
 from tests.unit.conftest import ROLE, Step, StepFailed
 
 pytestmark = pytest.mark.xdist_group("new_clusters")
@@ -59,8 +61,8 @@ def cloud() -> Iterator[Cloud]:
         secrets={"aurora-kerberos/leaving/master": {"username": "postgres", "password": "x"}},
     )
     with Cloud() as running:
-        scenario.prepare(running, start)
-        rds.backend(running).cluster_snapshots["unfinished"].status = "creating"
+        prepare(running, start)
+        moto_rds(running).cluster_snapshots["unfinished"].status = "creating"
         ec2 = running.client("ec2")
         other = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
         made = ec2.create_security_group(GroupName="elsewhere", Description="of another VPC", VpcId=other)
@@ -78,7 +80,7 @@ def asked(cloud: Cloud, way: str, *instances: Any, cluster: str = "sales", **cha
     placed = {"DBSubnetGroupName": "databases", "VpcSecurityGroupIds": ["$sales-database"]}
     parameters = {name: each for name, each in {**WAYS[way], **placed, **changes}.items() if each is not LEFT_OUT}
     secret = {} if way == "create" else {"master_secret": MASTER_SECRET}
-    wanted = {"parameters": scenario.resolved(parameters, cloud.named), "instances": list(instances) or [LARGE]}
+    wanted = {"parameters": resolved(parameters, cloud.named), "instances": list(instances) or [LARGE]}
     return {"cluster": cluster, "principals": ["alice"], **secret, way: wanted}
 
 
@@ -207,7 +209,7 @@ def test_a_restored_cluster_is_of_its_snapshot_s_version(cloud: Cloud, step: Ste
 
 
 def test_the_master_secret_of_a_restored_cluster_may_be_one_that_rds_keeps(cloud: Cloud, step: Step) -> None:
-    managed = rds.cluster_of(cloud, "plain").master_user_secret.secret_arn
+    managed = cluster_of(cloud, "plain").master_user_secret.secret_arn
     found = plan(step, {**asked(cloud, "restore"), "master_secret": managed})
     assert found["cluster"]["master_secret"] == managed
 

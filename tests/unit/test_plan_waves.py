@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from aurora_kerberos.errors import InvalidRequest
 from aurora_kerberos.request import Rollout, parse
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.functions import ROOT, load
-from local.places import HOME
+from local.core.faults import Fault, Faults
+from local.core.places import HOME
+from local.services.lambda_functions import ROOT, load
 from tests.unit.conftest import Step, StepFailed
 from tests.unit.rollouts import (
     EXECUTION,

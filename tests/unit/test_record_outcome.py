@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from local import aws, rds
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import registry_item
+from local.core.calls import fakes
+from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
+from local.services.rds.backend import cluster_of
 from tests.unit.conftest import Step, StepFailed
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def failure(error: str, message: str = "", cause: str | None = None) -> dict[str
 
 
 def tags(cloud: Cloud) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, "orders").get_tags()}
+    return {tag["Key"]: tag["Value"] for tag in cluster_of(cloud, "orders").get_tags()}
 
 
 def sent(cloud: Cloud, name: str = "sns:Publish") -> list[Any]:
@@ -383,7 +384,7 @@ def test_an_event_that_eventbridge_has_not_taken_is_not_taken_for_sent(
 ) -> None:
     """PutEvents succeeds, and says in its answer which events it has not taken."""
     answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": said, "ErrorMessage": "Too many."}]}
-    monkeypatch.setitem(aws.fakes, ("events", "PutEvents"), lambda *_: answer)
+    monkeypatch.setitem(fakes, ("events", "PutEvents"), lambda *_: answer)
     with pytest.raises(StepFailed, match=rf"{raised}: PutEvents: {said}: Too many\."):
         step("RecordOutcome", **arguments())
     assert bool(sent(cloud)) == (raised == "AccessDenied")  # else it is told when all is tried again

@@ -14,8 +14,8 @@ from moto.sns.models import sns_backends
 
 from aurora_kerberos import rollout
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.places import HOME
+from local.core.faults import Fault, Faults
+from local.core.places import HOME
 from tests.unit.conftest import Step, StepFailed
 from tests.unit.rollouts import (
     EXECUTION,

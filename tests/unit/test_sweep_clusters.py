@@ -11,10 +11,11 @@ from moto.core.responses import ActionResult
 from moto.rds.models import DomainMembership
 from moto.rds.responses import RDSResponse
 
-from local import rds, scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import Cluster
+from local.core.faults import Fault, Faults
+from local.scenario.format import Cluster
+from local.scenario.prepare import add_cluster
+from local.services.rds.backend import cluster_of, members, moto_rds
 from tests.unit.conftest import ROLE, Step, StepFailed
 
 NOW = datetime.fromisoformat("2026-01-05T09:00:00+00:00")
@@ -41,7 +42,7 @@ def did(what: str, *names: str) -> dict[str, list[str]]:
 
 
 def cluster(cloud: Cloud, name: str = "orders") -> Any:
-    return rds.cluster_of(cloud, name)
+    return cluster_of(cloud, name)
 
 
 def tag(cloud: Cloud, name: str = "orders", **tags: str) -> None:
@@ -71,7 +72,7 @@ def directory(cloud: Cloud) -> str:
 
 
 def member(cloud: Cloud, name: str = "orders", domain: str = "", role: str = ROLE) -> None:
-    for each in rds.members(cluster(cloud, name)):
+    for each in members(cluster(cloud, name)):
         each.domain_memberships = [DomainMembership(domain or directory(cloud), role)]
         each.domain_memberships[0].status = "kerberos-enabled"
 
@@ -133,16 +134,16 @@ def test_the_longest_name_of_a_cluster_fits_that_of_an_execution(cloud: Cloud, s
 
 
 def lose_membership(cloud: Cloud) -> None:
-    for each in rds.members(cluster(cloud)):
+    for each in members(cluster(cloud)):
         each.domain_memberships = []
 
 
 def lose_one_membership(cloud: Cloud) -> None:
-    rds.backend(cloud).databases["orders-2"].domain_memberships = []
+    moto_rds(cloud).databases["orders-2"].domain_memberships = []
 
 
 def fail_membership(cloud: Cloud) -> None:
-    rds.backend(cloud).databases["orders-2"].domain_memberships[0].status = "failed"
+    moto_rds(cloud).databases["orders-2"].domain_memberships[0].status = "failed"
 
 
 def leave(cloud: Cloud) -> None:
@@ -237,7 +238,7 @@ def test_what_is_disabled_and_a_member_is_to_leave(cloud: Cloud, step: Step) -> 
     tag(cloud, kerberos="disabled", kerberos_status="disabled")
     record(cloud, outcome="disabled")
     assert sweep(step) == NOTHING
-    rds.backend(cloud).databases["orders-2"].domain_memberships = [DomainMembership(directory(cloud), ROLE)]
+    moto_rds(cloud).databases["orders-2"].domain_memberships = [DomainMembership(directory(cloud), ROLE)]
     assert sweep(step) == did("started")
     (started,) = executions(cloud)
     assert step("ValidateRequest", request=json.loads(started["input"]))["outputs"]["plan"]["action"] == "disable"
@@ -265,13 +266,13 @@ def test_a_cluster_without_the_tag_is_not_looked_after(cloud: Cloud, step: Step)
 
 
 def test_a_cluster_of_another_engine_is_left_alone(cloud: Cloud, step: Step) -> None:
-    scenario.add_cluster(cloud, Cluster(id="shop", engine="aurora-mysql", tags={"kerberos": "enabled"}))
+    add_cluster(cloud, Cluster(id="shop", engine="aurora-mysql", tags={"kerberos": "enabled"}))
     assert sweep(step) == NOTHING
 
 
 @pytest.mark.parametrize("value", ["", "Enabled", "yes"])
 def test_a_tag_that_says_something_else_is_refused_and_the_others_go_on(cloud: Cloud, step: Step, value: str) -> None:
-    scenario.add_cluster(cloud, Cluster(id="sales", tags={"kerberos": "enabled"}))
+    add_cluster(cloud, Cluster(id="sales", tags={"kerberos": "enabled"}))
     tag(cloud, kerberos=value)
     assert sweep(step) == {**did("started", "sales"), "refused": ["orders"]}
     assert f"The tag kerberos has the value '{value}'" in cloud.functions.logs()
@@ -351,7 +352,7 @@ def test_what_record_outcome_writes_on_the_cluster_is_no_change(failed_alike: Cl
 
 
 def become_busy(cloud: Cloud) -> None:
-    rds.backend(cloud).databases["orders-1"].status = "backing-up"
+    moto_rds(cloud).databases["orders-1"].status = "backing-up"
 
 
 def test_a_backup_is_no_change(failed_alike: Cloud, step: Step) -> None:
@@ -368,7 +369,7 @@ def change_version(cloud: Cloud) -> None:
 
 
 def break_instance(cloud: Cloud) -> None:
-    rds.backend(cloud).databases["orders-1"].status = "storage-full"
+    moto_rds(cloud).databases["orders-1"].status = "storage-full"
 
 
 def open_http_endpoint(cloud: Cloud) -> None:
@@ -499,7 +500,7 @@ def test_the_instances_of_a_cluster_are_found_among_many(as_wanted: Cloud, step:
         make_instance(as_wanted, f"a-{number:03}", "shop", "aurora-mysql")
     assert sweep(step) == NOTHING
     make_instance(as_wanted, "z-last", "orders", "aurora-postgresql")
-    rds.backend(as_wanted).databases["z-last"].domain_memberships = []
+    moto_rds(as_wanted).databases["z-last"].domain_memberships = []
     as_wanted.calls.clear()
     assert sweep(step) == did("started")
     assert len([call for call in as_wanted.calls if call.name == "rds:DescribeDBInstances"]) == 2
@@ -524,7 +525,7 @@ def make_instance(cloud: Cloud, name: str, of: str, engine: str) -> None:
 
 @pytest.mark.parametrize("call", ["dynamodb:GetItem", "ssm:GetParameter", "stepfunctions:StartExecution"])
 def test_one_cluster_s_error_does_not_stop_the_others(cloud: Cloud, step: Step, call: str) -> None:
-    scenario.add_cluster(cloud, Cluster(id="sales", tags={"kerberos": "enabled"}))
+    add_cluster(cloud, Cluster(id="sales", tags={"kerberos": "enabled"}))
     tag(cloud, kerberos="enabled")
     # The settings are read first, for all of them.
     fault = Fault(call=call, error="ThrottlingException", after=1 if call.startswith("ssm") else 0)

@@ -10,9 +10,10 @@ import pytest
 from moto.rds.models import DomainMembership
 
 from aurora_kerberos import clusters
-from local import rds, scenario
 from local.cloud import Cloud
-from local.scenario import Directory
+from local.scenario.format import Directory
+from local.scenario.prepare import add_directory
+from local.services.rds.backend import cluster_of, members, moto_rds
 from tests.unit.conftest import ROLE, Step, StepFailed
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
@@ -26,7 +27,7 @@ def plan(step: Step, **request: Any) -> dict[str, Any]:
 
 
 def tag(cloud: Cloud, **tags: str) -> None:
-    rds.cluster_of(cloud, "orders").add_tags([{"Key": k.replace("_", "-"), "Value": v} for k, v in tags.items()])
+    cluster_of(cloud, "orders").add_tags([{"Key": k.replace("_", "-"), "Value": v} for k, v in tags.items()])
 
 
 def put(cloud: Cloud, name: str, value: Any) -> None:
@@ -123,21 +124,21 @@ def test_whatever_the_input_is_the_error_is_ours(step: Step, request_: Any) -> N
 
 @pytest.mark.parametrize("status", sorted(clusters.STUCK_CLUSTER))
 def test_a_stuck_cluster_is_refused(cloud: Cloud, step: Step, status: str) -> None:
-    rds.cluster_of(cloud, "orders").status = status
+    cluster_of(cloud, "orders").status = status
     with pytest.raises(StepFailed, match=f"ClusterUnusable: Cluster orders is {status}"):
         plan(step)
 
 
 @pytest.mark.parametrize("status", ["creating", "starting", "upgrading", "something-new"])
 def test_a_busy_cluster_is_waited_for(cloud: Cloud, step: Step, status: str) -> None:
-    cluster = rds.cluster_of(cloud, "orders")
+    cluster = cluster_of(cloud, "orders")
     type(cluster).status.fset(cluster, status)
     answer = step("ValidateRequest", request={"cluster": "orders"})
     assert (answer["ready"], answer["reason"]) == (False, f"Cluster orders is {status}")
 
 
 def test_an_instance_that_is_being_created_is_waited_for(cloud: Cloud, step: Step) -> None:
-    rds.backend(cloud).databases["orders-2"].status = "creating"
+    moto_rds(cloud).databases["orders-2"].status = "creating"
     answer = step("ValidateRequest", request={"cluster": "orders"})
     assert (answer["ready"], answer["reason"]) == (False, "The instances of orders are being created")
 
@@ -167,7 +168,7 @@ def test_a_principals_parameter_of_somebody_else_is_refused(cloud: Cloud, step: 
 
 
 def test_an_old_version_is_a_warning(cloud: Cloud, step: Step) -> None:
-    rds.cluster_of(cloud, "orders").engine_version = "10.21"
+    cluster_of(cloud, "orders").engine_version = "10.21"
     assert "Aurora PostgreSQL 10.21" in plan(step, principals=["alice"])["warnings"][0]
 
 
@@ -192,13 +193,13 @@ def lambda_setting(cloud: Cloud, **variables: str) -> None:
 
 
 def member(cloud: Cloud, domain: str, status: str = "kerberos-enabled", role: str = ROLE) -> None:
-    for each in rds.members(rds.cluster_of(cloud, "orders")):
+    for each in members(cluster_of(cloud, "orders")):
         each.domain_memberships = [DomainMembership(domain, role)]
         each.domain_memberships[0].status = status
 
 
 def other_directory(cloud: Cloud) -> str:
-    scenario.add_directory(cloud, Directory(dns_name="old.example.com"))
+    add_directory(cloud, Directory(dns_name="old.example.com"))
     return str(cloud.directories.find("old.example.com").directory_id)
 
 
@@ -234,7 +235,7 @@ def test_who_leaves_needs_neither_directory_nor_role_nor_principals(cloud: Cloud
 
 
 def test_a_stuck_cluster_cannot_leave_either(cloud: Cloud, step: Step) -> None:
-    rds.cluster_of(cloud, "orders").status = "stopped"
+    cluster_of(cloud, "orders").status = "stopped"
     with pytest.raises(StepFailed, match="ClusterUnusable: Cluster orders is stopped"):
         plan(step, action="disable")
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from local import graph, page
-from local.durations import clock_face, spoken
-from local.moments import Moment
-from local.terminal import Terminal
+from local.core.moments import Moment
+from local.views import graph, page
+from local.views.durations import clock_face, spoken
+from local.views.terminal import Terminal
 
 SVG = "{http://www.w3.org/2000/svg}"
 CATCH = [{"ErrorEquals": ["States.ALL"], "Next": "RecordFailure"}]

@@ -22,7 +22,7 @@ from botocore.validate import ParamValidator
 from rich.console import Console
 
 from aurora_kerberos import aws
-from local.watch import watch
+from tools.watch.watch import watch
 
 BEGIN = datetime(2025, 3, 4, 9, tzinfo=UTC)
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:aurora-kerberos-rollout"
@@ -411,12 +411,12 @@ def test_what_cannot_be_watched_is_one_line_with_a_remedy(  # noqa: PLR0917  wha
 def test_the_command_does_without_the_local_cloud() -> None:
     program = """
 import runpy, sys
-sys.argv = ["local", "watch"]
+sys.argv = ["tools", "watch"]
 try:
-    runpy.run_module("local", run_name="__main__")
+    runpy.run_module("tools", run_name="__main__")
 except SystemExit as end:
     assert end.code == 2, end.code
-assert "local.watch" in sys.modules
+assert "tools.watch.watch" in sys.modules
 assert "moto" not in sys.modules
 """
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"}

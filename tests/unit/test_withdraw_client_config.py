@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.cloud import Cloud
-from local.faults import Fault, Faults
+from local.core.faults import Fault, Faults
 from tests.unit.conftest import Step, StepFailed
 
 PREFIX = "/aurora-kerberos/clients"

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from aurora_kerberos import errors
-from local import scenario, secrecy
 from local.cloud import Cloud
-from local.executions import Execution
-from local.faults import READS, Fault, Faults
+from local.core.executions import Execution
+from local.core.faults import READS, Fault, Faults
+from local.scenario import secrecy
+from local.scenario.expectations import registry_item
 from tests.workflow.test_interruptions import REQUEST, end_of, world
 
 LATER = [("Throttling", 400), ("ServiceUnavailable", 503), ("InternalFailure", 500), ("RequestLimitExceeded", 503)]
@@ -100,7 +101,7 @@ def assert_ended_well(cloud: Cloud, execution: Execution, plan: list[Fault]) -> 
         assert hasattr(errors, execution.error) or execution.error in NOT_OURS, execution.error
         assert execution.error == "OutcomeNotRecorded" or "Remedy: " in execution.cause
     if not any(fault.function in RECORDING for fault in plan):
-        recorded = scenario.registry_item(cloud, "orders")
+        recorded = registry_item(cloud, "orders")
         assert recorded["outcome"] == ("enabled" if execution.status == "SUCCEEDED" else "failed")
         assert recorded["error"] == execution.error
     assert not secrecy.leaked(secrecy.secrets(cloud), secrecy.written(cloud))

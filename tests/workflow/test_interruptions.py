@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from local import rds, scenario
 from local.cloud import Cloud
-from local.login import login
+from local.scenario.expectations import registry_item
+from local.scenario.format import read
+from local.scenario.login import login
+from local.scenario.prepare import prepare
+from local.services.rds.backend import cluster_of, members
 
-SCENARIO = scenario.read(Path(__file__).parents[2] / "scenarios" / "tag-to-login.yaml")
+SCENARIO = read(Path(__file__).parents[2] / "scenarios" / "tag-to-login.yaml")
 REQUEST = {"cluster": "orders"}
 ENDS = {"Succeeded", "Failed", "OutcomeNotRecorded"}
 
@@ -23,13 +26,13 @@ ENDS = {"Succeeded", "Failed", "OutcomeNotRecorded"}
 def world() -> Iterator[Cloud]:
     """The demo's: no directory yet, users and a group to be made."""
     with Cloud(SCENARIO.settings, SCENARIO.takes) as cloud:
-        scenario.prepare(cloud, SCENARIO.cloud)
+        prepare(cloud, SCENARIO.cloud)
         yield cloud
 
 
 def end_of(cloud: Cloud) -> dict[str, Any]:
     """Everything that a run leaves behind, without what is another one each time."""
-    cluster = rds.cluster_of(cloud, "orders")
+    cluster = cluster_of(cloud, "orders")
     tags = {tag["Key"]: tag["Value"] for tag in cluster.get_tags()}
     directories = cloud.client("ds").describe_directories()["DirectoryDescriptions"]
     groups = cloud.client("ec2").describe_security_groups()["SecurityGroups"]
@@ -41,9 +44,9 @@ def end_of(cloud: Cloud) -> dict[str, Any]:
     )
     alice = login(cloud, "orders", "alice@CORP.EXAMPLE.COM")
     return {
-        "outcome": {key: scenario.registry_item(cloud, "orders")[key] for key in ("outcome", "error", "message")},
+        "outcome": {key: registry_item(cloud, "orders")[key] for key in ("outcome", "error", "message")},
         "tags": {key: value for key, value in tags.items() if key != "kerberos"},
-        "memberships": [each.domain_memberships[0].status for each in rds.members(cluster)],
+        "memberships": [each.domain_memberships[0].status for each in members(cluster)],
         "directories": [(each["Name"], each["Stage"]) for each in directories],
         "roles": roles,
         "iam": sorted(role["RoleName"].rpartition("-")[0] for role in cloud.client("iam").list_roles()["Roles"]),

@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import iam, organizations, places, rds, scenario
-from local.aws import Call, calling
 from local.cloud import Cloud
-from local.login import login
-from local.organizations import Organization
-from local.places import HOME, Place
-from local.scenario import AtStart, Scenario
+from local.core import places
+from local.core.calls import Call, calling
+from local.core.places import HOME, Place
+from local.scenario.expectations import registry_item
+from local.scenario.format import AtStart, Scenario, Tag
+from local.scenario.happenings import happen
+from local.scenario.login import login
+from local.scenario.prepare import prepare
+from local.scenario.run import rehearse
+from local.services import organizations
+from local.services.iam import policies
+from local.services.organizations import Organization
+from local.services.rds.backend import cluster_of
 
 FAR = "222222222222"
 PLACES = [Place(account, region) for account in (HOME.account, FAR) for region in (HOME.region, "eu-west-1")]
@@ -53,7 +60,7 @@ def four_places(**more: Any) -> Any:
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
     with Cloud({"CheckSecret": CHECK}) as running:
-        scenario.prepare(running, AtStart.model_validate(four_places()))
+        prepare(running, AtStart.model_validate(four_places()))
         yield running
 
 
@@ -69,13 +76,13 @@ def memberships(cloud: Cloud) -> dict[Place, str]:
     found = {}
     for place in PLACES:
         with places.at(place):
-            members = rds.cluster_of(cloud, "orders").domain_memberships
+            members = cluster_of(cloud, "orders").domain_memberships
         found[place] = members[0].status if members else ""
     return found
 
 
 def test_a_tag_in_one_account_and_region_starts_its_own_state_machine_alone(cloud: Cloud) -> None:
-    scenario.happen(cloud, scenario.Tag.model_validate({"tag": f"{ELSEWHERE}/orders", "with": {"kerberos": "enabled"}}))
+    happen(cloud, Tag.model_validate({"tag": f"{ELSEWHERE}/orders", "with": {"kerberos": "enabled"}}))
     cloud.run()
     (execution,) = cloud.executions.values()
     assert execution.arn.startswith(f"arn:aws:states:eu-west-1:{FAR}:execution:aurora-kerberos-cluster:")
@@ -84,7 +91,7 @@ def test_a_tag_in_one_account_and_region_starts_its_own_state_machine_alone(clou
     assert {place: status for place, status in memberships(cloud).items() if status} == {
         Place(FAR, "eu-west-1"): "kerberos-enabled"
     }
-    recorded = [scenario.registry_item(cloud, places.written("orders", place)) for place in PLACES]
+    recorded = [registry_item(cloud, places.written("orders", place)) for place in PLACES]
     assert [item.get("outcome", "") for item in recorded] == ["", "", "", "enabled"]
     assert recorded[3]["arn"] == f"arn:aws:rds:eu-west-1:{FAR}:cluster:orders"
     made = [call for call in cloud.calls if call.function]
@@ -170,9 +177,9 @@ def test_a_role_is_assumed_with_the_external_id_it_asks_for(cloud: Cloud) -> Non
 
 def test_a_condition_may_be_about_all_tags_of_a_call() -> None:
     rule = {"ForAllValues:StringEquals": {"aws:TagKeys": ["kerberos", "kerberos-rollout"]}}
-    assert iam.conditions_hold(rule, {"aws:TagKeys": ["kerberos"]})
-    assert iam.conditions_hold(rule, {"aws:TagKeys": []})
-    assert not iam.conditions_hold(rule, {"aws:TagKeys": ["kerberos", "owner"]})
+    assert policies.conditions_hold(rule, {"aws:TagKeys": ["kerberos"]})
+    assert policies.conditions_hold(rule, {"aws:TagKeys": []})
+    assert not policies.conditions_hold(rule, {"aws:TagKeys": ["kerberos", "owner"]})
 
 
 def test_an_organization_is_what_the_scenario_says(cloud: Cloud) -> None:
@@ -183,7 +190,7 @@ def test_an_organization_is_what_the_scenario_says(cloud: Cloud) -> None:
         administrators=[HOME.account],
         names={FAR: "orders"},
     )
-    organizations.found(cloud, described, [HOME.account])
+    organizations.establish(cloud, described, [HOME.account])
     for account in ("111111111111", HOME.account):
         client = cloud.client("organizations", account)
         accounts = {each["Id"]: each for each in client.list_accounts()["Accounts"]}
@@ -206,13 +213,13 @@ def test_an_organization_is_what_the_scenario_says(cloud: Cloud) -> None:
 def test_a_closed_account_lets_nobody_in(cloud: Cloud) -> None:
     policy = json.dumps({"Version": "2012-10-17", "Statement": [TRUSTS_HOME]})
     arn = cloud.client("iam", FAR).create_role(RoleName="member", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
-    organizations.found(cloud, Organization(management=HOME.account, suspended=[FAR]))
+    organizations.establish(cloud, Organization(management=HOME.account, suspended=[FAR]))
     asked = {"RoleArn": arn, "RoleSessionName": "test", "ExternalId": "the-right-one"}
     assert refused(cloud.client("sts").assume_role, **asked) == "AccessDenied"
 
 
 def test_a_role_may_be_for_the_organization(cloud: Cloud) -> None:
-    organizations.found(cloud, Organization(management=HOME.account, units={"Workloads": [FAR]}))
+    organizations.establish(cloud, Organization(management=HOME.account, units={"Workloads": [FAR]}))
     ours = cloud.client("organizations").describe_organization()["Organization"]["Id"]
     condition = {"StringEquals": {"aws:PrincipalOrgID": ours}}
     statement = {**TRUSTS_HOME, "Principal": {"AWS": "*"}, "Condition": condition}
@@ -263,7 +270,7 @@ def test_a_scenario_names_what_is_elsewhere() -> None:
             ],
         },
     }
-    result = scenario.rehearse(Scenario.model_validate(wanted))
+    result = rehearse(Scenario.model_validate(wanted))
     assert [f"{check.check}, but is {check.got}" for check in result.checks if not check.passed] == []
     regions = [call.region for call in result.calls if call.function == "SweepClusters"]
     assert set(regions) == {"eu-central-1", "eu-west-1"}

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from local import scenario, stack
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import AtStart, Cluster, Directory, Membership, Role
+from local.core.faults import Fault, Faults
+from local.deployment import stack
+from local.scenario.format import AtStart, Cluster, Directory, Membership, Role, read
+from local.scenario.prepare import create_users, prepare
+from local.scenario.run import rehearse
 
 ROLE = "aurora-kerberos-directory-access"
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -25,7 +27,7 @@ def cloud() -> Iterator[Cloud]:
         start = AtStart(
             clusters=[Cluster(id="orders")], directories=[Directory(dns_name="corp.example.com")], roles={ROLE: Role()}
         )
-        scenario.prepare(running, start)
+        prepare(running, start)
         yield running
 
 
@@ -130,7 +132,7 @@ def test_a_fault_strikes_as_often_as_it_was_asked_to(cloud: Cloud) -> None:
 def test_a_function_may_call_only_what_its_role_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     template = stack.expanded()
     monkeypatch.setattr(stack, "expanded", lambda: template.replace('"rds:ModifyDBCluster"', '"rds:ModifyDBInstance"'))
-    result = scenario.rehearse(scenario.read(SCENARIOS / "existing-directory.yaml"))
+    result = rehearse(read(SCENARIOS / "existing-directory.yaml"))
     (execution,) = result.executions
     assert execution.error == "AccessDenied"
     assert "rds:ModifyDBCluster" in execution.cause
@@ -141,7 +143,7 @@ def test_a_function_may_call_it_only_on_its_resources(monkeypatch: pytest.Monkey
     template = stack.expanded()
     assert ":secret:rds!cluster-*" in template
     monkeypatch.setattr(stack, "expanded", lambda: template.replace(":secret:rds!cluster-*", ":secret:other-*"))
-    result = scenario.rehearse(scenario.read(SCENARIOS / "existing-directory.yaml"))
+    result = rehearse(read(SCENARIOS / "existing-directory.yaml"))
     assert [execution.error for execution in result.executions] == ["AccessDenied"]
 
 
@@ -149,21 +151,21 @@ def test_an_unknown_happening_or_field_is_a_mistake_in_the_scenario(tmp_path: Pa
     file = tmp_path / "wrong.yaml"
     file.write_text("scenario: x\nhappens: [{explode: orders}]\nexpect: {}\n")
     with pytest.raises(ValueError, match="explode"):
-        scenario.read(file)
+        read(file)
 
 
 def test_what_cannot_happen_is_a_failed_check(tmp_path: Path) -> None:
     file = tmp_path / "impossible.yaml"
     file.write_text("scenario: x\nhappens: [{create_users: [alice], directory: nowhere.example.com}]\nexpect: {}\n")
-    result = scenario.rehearse(scenario.read(file))
+    result = rehearse(read(file))
     assert not result.passed
     assert "nowhere.example.com" in json.dumps(result.as_dict()["checks"])
 
 
 def test_a_joined_cluster_takes_kerberos_logins_only_after_its_restart(cloud: Cloud) -> None:
-    from local.login import login  # noqa: PLC0415  beside what it is for
+    from local.scenario.login import login  # noqa: PLC0415  beside what it is for
 
-    scenario.create_users(cloud, "corp.example.com", ["alice"])
+    create_users(cloud, "corp.example.com", ["alice"])
     server = cloud.databases.server("orders")
     server.sql('CREATE ROLE "alice@CORP.EXAMPLE.COM" LOGIN IN ROLE rds_ad')
     cloud.client("rds").modify_db_cluster(
@@ -179,7 +181,7 @@ def test_a_joined_cluster_takes_kerberos_logins_only_after_its_restart(cloud: Cl
 def test_the_start_can_hold_a_membership() -> None:
     with Cloud() as running:
         joined = Cluster(id="orders", membership=Membership(directory="corp.example.com"))
-        scenario.prepare(running, AtStart(clusters=[joined], directories=[Directory(dns_name="corp.example.com")]))
+        prepare(running, AtStart(clusters=[joined], directories=[Directory(dns_name="corp.example.com")]))
         cluster = running.client("rds").describe_db_clusters()["DBClusters"][0]
         assert cluster["DomainMemberships"][0]["Status"] == "kerberos-enabled"
         assert cluster["DomainMemberships"][0]["Domain"] == directory_id(running)

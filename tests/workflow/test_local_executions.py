@@ -12,10 +12,11 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from local import scenario
-from local.clock import BEGINNING
 from local.cloud import Cloud
-from local.executions import Execution
+from local.core.clock import BEGINNING
+from local.core.executions import Execution
+from local.scenario.format import Scenario
+from local.scenario.run import rehearse
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -393,7 +394,7 @@ def test_a_token_that_never_was_is_refused(cloud: Cloud) -> None:
 def test_a_scenario_can_stop_and_redrive() -> None:
     wanted = yaml.safe_load((SCENARIOS / "existing-directory.yaml").read_text())
     wanted["happens"] += [{"wait": 200}, {"stop": 1}, {"wait": "quiet"}, {"redrive": 1}]
-    result = scenario.rehearse(scenario.Scenario.model_validate(wanted))
+    result = rehearse(Scenario.model_validate(wanted))
     assert not [check for check in result.checks if not check.passed]
     met = [event["type"].value for event in result.executions[0].history]
     assert met.index("ExecutionAborted") + 1 == met.index("ExecutionRedriven")

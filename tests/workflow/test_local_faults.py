@@ -11,11 +11,13 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from local import scenario
-from local.aws import calling
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import AtStart, Cluster, Directory, Result
+from local.core.calls import calling
+from local.core.clients import session_of
+from local.core.faults import Fault, Faults
+from local.scenario.format import AtStart, Cluster, Directory, Scenario
+from local.scenario.prepare import prepare
+from local.scenario.run import Result, rehearse
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -24,14 +26,14 @@ SCENARIOS = Path(__file__).parents[2] / "scenarios"
 def cloud() -> Iterator[Cloud]:
     with Cloud() as running:
         start = AtStart(clusters=[Cluster(id="orders")], directories=[Directory(dns_name="corp.example.com")])
-        scenario.prepare(running, start)
+        prepare(running, start)
         yield running
 
 
 def client(cloud: Cloud, service: str, attempts: int) -> Any:
     """A client as the functions have them."""
     config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
-    return cloud._session(cloud.home).client(service, region_name=cloud.region, config=config)  # type: ignore[call-overload]  # any service
+    return session_of(cloud.home).client(service, region_name=cloud.region, config=config)  # type: ignore[call-overload]  # any service
 
 
 def groups(cloud: Cloud) -> list[str]:
@@ -141,7 +143,7 @@ def rehearsed(*faults: dict[str, Any]) -> Result:
     """The scenario of an existing directory with these faults."""
     wanted = yaml.safe_load((SCENARIOS / "existing-directory.yaml").read_text())
     wanted["cloud"]["faults"] = faults
-    return scenario.rehearse(scenario.Scenario.model_validate(wanted))
+    return rehearse(Scenario.model_validate(wanted))
 
 
 @pytest.mark.parametrize(("kind", "error"), [("stall", "Sandbox.Timedout"), ("lost", "Lambda.SdkClientException")])

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import Cloud
-from local.executions import Execution
+from local.core.executions import Execution
 
 Fields = Mapping[str, Any]
 

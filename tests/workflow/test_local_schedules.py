@@ -12,11 +12,14 @@ import yaml
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from local import scenario, scheduler, stack
-from local.clock import Clock
+from deploy import templates
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scheduler import Schedule
+from local.core.clock import Clock
+from local.core.faults import Fault, Faults
+from local.scenario.format import Scenario
+from local.scenario.run import Result, rehearse
+from local.services import scheduler
+from local.services.scheduler import Schedule
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 SNIPPET = """
@@ -57,7 +60,7 @@ def test_what_is_in_the_background_happens_only_while_time_goes_on_anyway() -> N
 
 
 def test_the_schedules_of_a_template_are_found(cloud: Cloud) -> None:  # noqa: ARG001  a Region is set while it runs
-    plain = transform(yaml_parse(SNIPPET), {}, stack._ManagedPolicies())
+    plain = transform(yaml_parse(SNIPPET), {}, templates._ManagedPolicies())
     assert set(scheduler.schedules(plain, {})) == {
         Schedule("SweepHourly", "Sweep", 3600),
         Schedule("SweepOften", "Sweep", 3600),
@@ -105,11 +108,11 @@ def test_a_scheduled_function_that_fails_is_tried_twice_again(cloud: Cloud, monk
     assert told == [(3600, "TooManyRequestsException"), (3660, "Bad"), (3780, "Bad")]
 
 
-def rehearsed(name: str, **fields: Any) -> scenario.Result:
+def rehearsed(name: str, **fields: Any) -> Result:
     """A scenario with these fields."""
     wanted = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())
     wanted["cloud"] |= fields.pop("cloud", {})
-    return scenario.rehearse(scenario.Scenario.model_validate(wanted | fields))
+    return rehearse(Scenario.model_validate(wanted | fields))
 
 
 def test_schedules_run_in_a_scenario_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 
-from local import scenario
 from local.cloud import Cloud
-from local.faults import Fault, Faults
-from local.scenario import AtStart, Cluster
+from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
+from local.scenario.format import AtStart, Cluster
+from local.scenario.prepare import prepare
 
 TWENTY = 20
 
 
 def test_of_twenty_executions_for_one_cluster_one_is_at_work_and_nineteen_say_so() -> None:
     with Cloud() as cloud:
-        scenario.prepare(cloud, AtStart(clusters=[Cluster(id="orders")]))
+        prepare(cloud, AtStart(clusters=[Cluster(id="orders")]))
         executions = [cloud.executions[cloud.start({"cluster": "orders"})] for _ in range(TWENTY)]
         cloud.run()
         assert {execution.status for execution in executions} == {"SUCCEEDED"}
@@ -24,7 +25,7 @@ def test_of_twenty_executions_for_one_cluster_one_is_at_work_and_nineteen_say_so
         assert all(f":{holder.name} is at work on orders" in json.dumps(each.output) for each in others)
         directories = cloud.client("ds").describe_directories()["DirectoryDescriptions"]
         assert [each["Name"] for each in directories] == ["corp.example.com"]
-        assert scenario.registry_item(cloud, "orders")["execution"] == holder.arn
+        assert registry_item(cloud, "orders")["execution"] == holder.arn
         assert cloud.executions[cloud.start({"cluster": "orders"})]
         cloud.run()
         assert "ValidateRequest" in list(cloud.executions.values())[-1].steps  # the lease has been given back
@@ -36,7 +37,7 @@ def test_of_twenty_clusters_that_need_the_directory_one_creates_it_and_nineteen_
     with Cloud() as cloud:
         # Without databases of their own, for twenty servers would be started.
         clusters = [Cluster(id=name, secondary=True, instances=[f"{name}-1"]) for name in names]
-        scenario.prepare(cloud, AtStart(clusters=clusters))
+        prepare(cloud, AtStart(clusters=clusters))
         hidden = Fault(
             call="ds:DescribeDirectories", function="EnsureDirectory", kind="forget", after=2, times=TWENTY - 1
         )

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from local import fleet, rds, scenario
-from local.cloud import HOUR, Cloud
-from local.executions import Execution
-from local.faults import Fault, Faults
-from local.scenario import AtStart, Cluster, Directory, Role
+from local.cloud import Cloud
+from local.core.cloud import HOUR
+from local.core.executions import Execution
+from local.core.faults import Fault, Faults
+from local.scenario.format import AtStart, Cluster, Directory, Role
+from local.scenario.prepare import prepare
+from local.services.rds.backend import Aurora, cluster_of
+from tools.bench import fleet
 
 ROLE = "aurora-kerberos-directory-access"
 
@@ -27,7 +30,7 @@ def cloud() -> Iterator[Cloud]:
         clusters = [Cluster(id=name) for name in ("orders", "sales", "stock")]
         unfit = Cluster(id="web", engine="aurora-mysql")
         directory = Directory(dns_name="corp.example.com")
-        scenario.prepare(running, AtStart(clusters=[*clusters, unfit], directories=[directory], roles={ROLE: Role()}))
+        prepare(running, AtStart(clusters=[*clusters, unfit], directories=[directory], roles={ROLE: Role()}))
         yield running
 
 
@@ -78,7 +81,7 @@ def test_all_waves_end_with_every_fit_cluster_enabled(cloud: Cloud) -> None:
 def test_the_gate_stops_after_the_wave_in_which_too_many_failed(cloud: Cloud) -> None:
     asked: dict[str, Any] = {"waves": [1, 2, "100%"]}
     order = {row["wave"]: row["id"] for row in report(cloud, roll_out(cloud, **asked))["clusters"]}
-    cloud.failing_joins = {order[2]: 2}  # both attempts
+    cloud.part(Aurora).failing_joins = {order[2]: 2}  # both attempts
     execution = roll_out(cloud, **asked, dry_run=False)
     assert (execution.status, execution.error) == ("FAILED", "RolloutStopped")
     found = report(cloud, execution)
@@ -194,4 +197,4 @@ def test_two_rollouts_of_the_same_clusters_both_come_to_their_end(cloud: Cloud) 
 
 
 def tags(cloud: Cloud, cluster: str) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in rds.cluster_of(cloud, cluster).get_tags()}
+    return {tag["Key"]: tag["Value"] for tag in cluster_of(cloud, cluster).get_tags()}

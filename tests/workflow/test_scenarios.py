@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from aurora_kerberos.step import LONGEST_WAIT
-from local import needs, scenario
-from local.executions import Execution
-from local.scenario import Result
+from local.core.executions import Execution
+from local.scenario.format import read
+from local.scenario.run import Result, rehearse
+from tools import policies
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 
@@ -20,8 +21,8 @@ PARAMETERS = [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(pat
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def result(request: pytest.FixtureRequest) -> Result:
-    done = scenario.rehearse(scenario.read(request.param))
-    needs.write(request.param, done.calls)
+    done = rehearse(read(request.param))
+    policies.write(request.param, done.calls)
     return done
 
 

@@ -14,9 +14,11 @@ import pytest
 from aurora_kerberos.aws import client, secret
 from aurora_kerberos.errors import DatabaseRefused
 from aurora_kerberos.step import Ready, logger, step
-from local import functions, scenario, secrecy
 from local.cloud import Cloud
-from local.scenario import MASTER_PASSWORD, AtStart, Cluster, Directory
+from local.scenario import secrecy
+from local.scenario.format import AtStart, Cluster, Directory
+from local.scenario.prepare import MASTER_PASSWORD, prepare
+from local.services import lambda_functions
 
 NAME = "aurora-kerberos/orders/master"
 ARN = "arn:aws:rds:eu-central-1:123456789012:cluster:orders"
@@ -30,7 +32,7 @@ def cloud() -> Iterator[Cloud]:
         at_start = AtStart(
             clusters=[Cluster(id="orders", master_secret=NAME)], directories=[Directory(dns_name="corp.example.com")]
         )
-        scenario.prepare(running, at_start)
+        prepare(running, at_start)
         yield running
 
 
@@ -100,8 +102,8 @@ def run_with(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, leak: Callable[[str]
     def ensure_directory(arguments: Any) -> Ready:  # noqa: ARG001  as any handler
         raise DatabaseRefused("It is enough.", "Go home.")
 
-    monkeypatch.setitem(functions._handlers, "CheckDatabase", check_database)
-    monkeypatch.setitem(functions._handlers, "EnsureDirectory", ensure_directory)
+    monkeypatch.setitem(lambda_functions._handlers, "CheckDatabase", check_database)
+    monkeypatch.setitem(lambda_functions._handlers, "EnsureDirectory", ensure_directory)
     execution = cloud.executions[cloud.start({"cluster": "orders"})]
     cloud.run()
     assert "CheckDatabase" in execution.steps

@@ -1,0 +1,1 @@
+"""What is deployed: the templates, the build, and the template for the accounts of an organization."""

@@ -1,0 +1,1 @@
+"""The templates into moto."""

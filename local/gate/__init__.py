@@ -1,0 +1,1 @@
+"""What every call passes between botocore and moto."""

@@ -1,0 +1,1 @@
+"""Scenarios: their format, and how they are run and judged."""

@@ -1,0 +1,1 @@
+"""AWS Directory Service and AWS Directory Service Data."""

@@ -1,0 +1,1 @@
+"""Amazon EC2: VPCs, and who reaches whom."""

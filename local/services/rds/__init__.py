@@ -1,0 +1,1 @@
+"""Amazon RDS and the RDS Data API."""

@@ -1,0 +1,1 @@
+"""How a run is shown: in a terminal, on a page, as a picture."""

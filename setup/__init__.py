@@ -1,0 +1,1 @@
+"""The packages of the system that the local run needs."""

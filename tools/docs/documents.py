@@ -1,0 +1,156 @@
+"""What of the documentation is made from the code: `make docs` writes it, a test holds it equal."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, IPvAnyAddress
+from pydantic.fields import FieldInfo
+
+from aurora_kerberos import request
+from deploy import templates
+from deploy.templates import ROOT
+from local.scenario.format import Scenario
+from local.views import graph
+from tools.docs import errors, steps
+
+DOCS = ROOT / "docs"
+
+INTRODUCTION = """\
+# Scenarios
+
+A scenario is a YAML file: the cloud at the start, what happens, and what must be true at the end. `make demo`, the
+workflow tests and your own rehearsal all run scenarios:
+
+    .venv/bin/python -m local rehearse scenarios/tag-to-login.yaml
+    .venv/bin/python -m local rehearse FILE --json
+    .venv/bin/python -m local rehearse FILE --html PAGE
+
+The exit status is 0 when all is true that must be, 1 when something is not, 2 when the file is not a scenario. Time is
+virtual: a run of hours takes seconds. The folder `scenarios/` has one for every happy path and every refusal; copy the
+one that is nearest. After the last happening the run goes on until nothing happens any more.
+
+This page is made from `local/scenario/format.py` by `make docs`.
+"""
+
+
+SETTINGS = """\
+# What people write
+
+These say what shall be: the input of an execution, the list of who may log in, and the settings. All are JSON,
+and whatever does not have the form described here is refused with the name of what is wrong.
+
+- **The input** of an execution is a [request](#request). The least is `{"cluster": "orders"}`.
+- **Who may log in** to a cluster is a list of [principals](#principal) and [groups](#principalgroup); a bare name
+  stands for a principal without further roles: `["alice", {"name": "bob", "roles": ["app_read"]}, {"group": "dba"}]`.
+  The list is taken from the input, else from the SSM parameter that the cluster's tag `kerberos-principals` names, else
+  from `<ParameterPrefix>/principals/<cluster>`, else from the stack's parameter `DefaultPrincipals`.
+- **The settings** are the stack's parameters; what does not fit one stands in the SSM parameter
+  `<ParameterPrefix>/settings`, an object of the fields under [settings](#settings). Where both say something, the
+  object wins.
+- **The input of a rollout** over many accounts is a [rollout](#rollout). The least is `{}`, which only shows.
+
+This page is made from `layers/common/aurora_kerberos/request.py` by `make docs`.
+"""
+
+
+def documents() -> dict[Path, str]:
+    """Every made document with its content."""
+    return {
+        DOCS / "cluster.svg": graph.svg(templates.definition()),
+        DOCS / "errors.md": errors.document(),
+        DOCS / "rollout.svg": graph.svg(templates.definition("statemachine/rollout.asl.yaml")),
+        DOCS / "scenarios.md": scenarios(),
+        DOCS / "settings.md": settings(),
+        DOCS / "steps.md": steps.document(),
+    }
+
+
+def scenarios() -> str:
+    """The scenario format: every model once, in the order in which they are met."""
+    described = [INTRODUCTION]
+    for model in models(Scenario, []):
+        name = "The file" if model is Scenario else model.__name__
+        described.append(f"## {name}\n\n{inspect.getdoc(model)}\n\n{table(model)}")
+    return "\n".join(described)
+
+
+def settings() -> str:
+    """The input, the principals and the settings: every model once."""
+    described = [SETTINGS]
+    for model in models(request.Rollout, models(request.Settings, models(request.Request, []))):
+        stack_has = "as the stack has it" if model is request.Settings else "must be there"
+        described.append(f"## {model.__name__}\n\n{inspect.getdoc(model)}\n\n{table(model, stack_has)}")
+    return "\n".join(described)
+
+
+def table(model: type[BaseModel], required: str = "must be there") -> str:
+    """The fields of a model; `required` is said of those that have no default."""
+    lines = ["| field | is | when left out | |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        cells = (
+            f"`{field.alias or name}`",
+            worded(field.annotation),
+            default(field, required),
+            field.description or "",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def models(model: type[BaseModel], met: list[type[BaseModel]]) -> list[type[BaseModel]]:
+    """The model and all models that its fields are made of."""
+    if model not in met:
+        met.append(model)
+        for field in model.model_fields.values():
+            for part in parts(field.annotation):
+                models(part, met)
+    return met
+
+
+def parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from parts(argument)
+
+
+def worded(annotation: Any) -> str:
+    """A type annotation in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return worded(arguments[0])
+    if origin is list:
+        return f"list of {worded(arguments[0])}"
+    if origin is dict:
+        return f"{worded(arguments[0])} → {worded(arguments[1])}"
+    if origin is Literal:
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    if origin in {Union, types.UnionType}:
+        return " or ".join(worded(argument) for argument in arguments)
+    words = {
+        str: "text",
+        int: "number",
+        bool: "true or false",
+        type(None): "nothing",
+        Any: "anything",
+        date: "date",
+        IPvAnyAddress: "address",
+    }
+    return words.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+
+
+def default(field: FieldInfo, required: str) -> str:
+    """What a field is when it is left out."""
+    if field.is_required():
+        return required
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel) or value in ("", None, [], {}):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"

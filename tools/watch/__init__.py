@@ -1,0 +1,1 @@
+"""A rollout of AWS, watched in a terminal."""
