@@ -17,7 +17,7 @@ test: setup active-directory     ## All tests
 lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
-	@$(VENV)/mypy layers/common local tests
+	@$(VENV)/mypy layers/common local tests tools
 	@for app in functions/*/app.py; do $(VENV)/mypy $$app || exit 1; done
 	@$(VENV)/pytest -q tests/template
 

@@ -71,7 +71,9 @@ def watch(arguments: argparse.Namespace) -> int:
 def write_docs(_: argparse.Namespace) -> int:
     """`docs`."""
     from local.docs import documents  # noqa: PLC0415
+    from tools import statemachine  # noqa: PLC0415
 
+    statemachine.write()  # before the rest, some of which is made from it
     for path, content in documents().items():
         path.write_text(content)
     return 0

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from aurora_kerberos import request
 from local import error_reference, graph, stack, steps
 from local.scenario import Scenario
+from tools import statemachine
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -59,6 +60,7 @@ This page is made from `layers/common/aurora_kerberos/request.py` by `make docs`
 def documents() -> dict[Path, str]:
     """Every made document with its content."""
     return {
+        statemachine.DEFINITION: statemachine.document(),
         DOCS / "cluster.svg": graph.svg(stack.definition()),
         DOCS / "errors.md": error_reference.document(),
         DOCS / "rollout.svg": graph.svg(stack.definition("statemachine/rollout.asl.yaml")),
