@@ -32,8 +32,10 @@ def watch(arguments: argparse.Namespace) -> int:
 
 def write_docs(_: argparse.Namespace) -> int:
     """`docs`."""
-    from tools.docs.documents import documents  # noqa: PLC0415  moto takes a second, which `watch` does not need
+    from tools import statemachine  # noqa: PLC0415  moto takes a second, which `watch` does not need
+    from tools.docs.documents import documents  # noqa: PLC0415
 
+    statemachine.write()  # before the rest, some of which is made from it
     for path, content in documents().items():
         path.write_text(content)
     return 0

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from deploy import templates
 from local.core import places
 from local.core.calls import HOME
 from local.core.cloud import Takes
 from local.core.faults import Fault
 from local.core.places import Place
+from local.scenario import expected_steps
 from local.services.ec2.vpcs import Vpc
 from local.services.event_bridge import Delivery
 from local.services.organizations import Organization
@@ -304,12 +306,24 @@ class ExpectedExecution(Part):
     error: str = ""
     message: str = ""
     remedy: str = ""
-    steps: list[str] | None = Field(None, description="The steps visited, in order.")
+    steps: list[str] | str | None = Field(
+        None,
+        description="The steps visited, all of them, in order. `to EnsureNetwork`: each step on the way from the first "
+        "to this one, once, as `statemachine/cluster.steps.yaml` has them, then what the status means: `RecordOutcome` "
+        "with `Succeeded` or `Failed`, or nothing when it was stopped.",
+    )
     waits: list[int] | None = Field(None, description="The seconds of all waits, in order.")
     retries: int | None = Field(None, description="How many failed tasks were tried again.")
     changes: list[str] | None = Field(
         None, description="The calls by which it changed something in AWS, in order; the record of the outcome is none."
     )
+
+    @field_validator("steps")
+    @classmethod
+    def _of_the_state_machine(cls, said: list[str] | str | None) -> list[str] | str | None:
+        if isinstance(said, str):
+            expected_steps.expected(said, "", templates.definition())
+        return said
 
 
 class ExpectedLogin(Part):

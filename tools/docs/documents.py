@@ -17,6 +17,7 @@ from deploy import templates
 from deploy.templates import ROOT
 from local.scenario.format import Scenario
 from local.views import graph
+from tools import statemachine
 from tools.docs import errors, steps
 
 DOCS = ROOT / "docs"
@@ -62,6 +63,7 @@ This page is made from `layers/common/aurora_kerberos/request.py` by `make docs`
 def documents() -> dict[Path, str]:
     """Every made document with its content."""
     return {
+        statemachine.DEFINITION: statemachine.document(),
         DOCS / "cluster.svg": graph.svg(templates.definition()),
         DOCS / "errors.md": errors.document(),
         DOCS / "rollout.svg": graph.svg(templates.definition("statemachine/rollout.asl.yaml")),
