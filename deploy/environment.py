@@ -6,12 +6,6 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from local.services import sns as _sns  # noqa: F401  registers its fakes
-from local.services.iam import sts as _sts  # noqa: F401  registers its fakes
-from local.services.rds import data_api as _data_api  # noqa: F401  registers its fakes
-from local.services.rds import new_clusters as _new_clusters  # noqa: F401  registers its fakes
-from local.services.rds import parameter_groups as _parameter_groups  # noqa: F401  registers its fakes
-
 
 @contextlib.contextmanager
 def environment_of(region: str) -> Iterator[None]:

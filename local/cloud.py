@@ -20,13 +20,12 @@ from moto import mock_aws
 from moto.organizations.models import organizations_backends
 
 from deploy.environment import environment_of
-from local import patches, services
+from local import deployment, patches, services
 from local.core import current
 from local.core.cloud import Cloud as Core
 from local.core.cloud import Takes
 from local.core.moments import Listener
 from local.core.places import HOME, Place, at, present
-from local.deployment import stack
 from local.gate import hooks
 from local.servers.databases import Databases
 from local.services.directory.directories import Directories
@@ -132,7 +131,7 @@ class Cloud(Core):
             self.credentials(account)
             network = self.networks.own()
             given = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), **(parameters or {})}
-            self.deployed[place] = Deployed(network, given, stack.deploy(self, given, template))
+            self.deployed[place] = Deployed(network, given, deployment.deploy(self, given, template))
             return self.deployed[place]
 
     def subnet_group_of(self, network: Network) -> str:

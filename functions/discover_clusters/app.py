@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
-from aurora_kerberos import aws, clusters, names, rollout
+from aurora_kerberos import aws, clusters, names
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import AwsUnavailable
-from aurora_kerberos.rollout import ALREADY, TODO, UNFIT, Discovered, Found
+from aurora_kerberos.rollout import work
+from aurora_kerberos.rollout.work import ALREADY, TODO, UNFIT, Discovered, Found
 from aurora_kerberos.step import Ready, logger, step
 
 PATIENT = 5  # attempts: many accounts are asked at the same time
@@ -37,13 +38,13 @@ def handler(arguments: Arguments) -> Ready:
             raise translated from error
         logger.warning(translated.message, account=account, region=region)
         found["refused"] = translated.message
-    rollout.write(arguments["parent"], f"discovered/{account}.{region}.json", found)
+    work.write(arguments["parent"], f"discovered/{account}.{region}.json", found)
     return Ready({"clusters": len(found["clusters"]), "refused": bool(found["refused"])})
 
 
 def discovered(account: str, region: str, partition: str) -> Iterator[Found]:
     """The Aurora clusters, page by page, by the member role (`sts:AssumeRole`, `rds:DescribeDBClusters`)."""
-    role = rollout.member_role(account, region, partition)
+    role = work.member_role(account, region, partition)
     pages = client("rds", role, PATIENT, region).get_paginator("describe_db_clusters").paginate()
     for page in pages:
         for cluster in page["DBClusters"]:

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import aws, clusters, names, rollout
+from aurora_kerberos import aws, clusters, names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import (
     AwsUnavailable,
@@ -22,7 +22,8 @@ from aurora_kerberos.errors import (
     MembershipLost,
     StepTimedOut,
 )
-from aurora_kerberos.rollout import ENABLED, ENROLLING, Ending, Outcome
+from aurora_kerberos.rollout import work
+from aurora_kerberos.rollout.work import ENABLED, ENROLLING, Ending, Outcome
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 
 PATIENT = 5  # attempts: many clusters are asked at the same time
@@ -56,8 +57,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         if isinstance(error, AwsUnavailable):
             raise error from raised
         name = type(error).__name__
-        outcome = outcome_of(arguments, began, rollout.kind_of(name), name, error.message, error.remedy)
-    rollout.record(outcome)
+        outcome = outcome_of(arguments, began, work.kind_of(name), name, error.message, error.remedy)
+    work.record(outcome)
     if outcome["outcome"] != ENROLLING:
         return Ready({"outcome": outcome["outcome"]})
     reason = f"The workflow of {outcome['account']} is at work on {arguments['cluster']['id']}"
@@ -74,7 +75,7 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
         MembershipLost: it has been enabled, and is no member any more.
         StepTimedOut: its account has been silent for too long.
     """
-    wanted, asking = arguments["cluster"], names.tag_value(rollout.name_of(arguments["parent"]))
+    wanted, asking = arguments["cluster"], names.tag_value(work.name_of(arguments["parent"]))
     cluster = described(wanted)
     tags, joined = names.tags(cluster), clusters.membership(cluster)
     status, message = tags.get(names.STATUS_TAG, ""), tags.get(names.MESSAGE_TAG, "")
@@ -92,7 +93,7 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
         refuse_lost(joined)
         return outcome_of(arguments, began, ENABLED, message=message)
     remedy = tags.get(names.REMEDY_TAG) or SEE_THERE
-    return outcome_of(arguments, began, rollout.kind_of(status), status, message, remedy)
+    return outcome_of(arguments, began, work.kind_of(status), status, message, remedy)
 
 
 def refuse_silence(began: str, now: str) -> None:
@@ -128,7 +129,7 @@ def described(wanted: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ClusterNotFound: it is gone.
     """
-    role, region = rollout.member(wanted)
+    role, region = work.member(wanted)
     try:
         found = client("rds", role, PATIENT, region).describe_db_clusters(DBClusterIdentifier=wanted["id"])
     except ClientError as error:
@@ -140,7 +141,7 @@ def described(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def ask(wanted: Mapping[str, Any], asking: str) -> None:
     """Take the marks of an earlier outcome off, then put the tags on (`rds:AddTagsToResource`)."""
-    role, region = rollout.member(wanted)
+    role, region = work.member(wanted)
     rds, arn = client("rds", role, PATIENT, region), wanted["arn"]
     rds.remove_tags_from_resource(ResourceName=arn, TagKeys=OF_AN_OUTCOME)
     tags = {names.TAG: names.ENABLED, names.ROLLOUT_TAG: asking}
@@ -154,4 +155,4 @@ def outcome_of(  # noqa: PLR0913, PLR0917  the fields of an outcome
     ending = Ending(
         outcome=outcome, error=error, message=message, remedy=remedy, began_at=began, recorded_at=arguments["now"]
     )
-    return rollout.outcome_of(arguments["rollout"], arguments["cluster"], ending)
+    return work.outcome_of(arguments["rollout"], arguments["cluster"], ending)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from aurora_kerberos import rollout
 from aurora_kerberos.errors import OutcomeUnknown
-from aurora_kerberos.rollout import ENROLLING, FAILED, Ending, Outcome
+from aurora_kerberos.rollout import work
+from aurora_kerberos.rollout.work import ENROLLING, FAILED, Ending, Outcome
 from aurora_kerberos.step import Ready, step
 
 
@@ -33,14 +33,14 @@ def handler(arguments: Arguments) -> Ready:
     Only what failed because of the workflow counts, in all waves so far; who has no outcome has failed as well, and it
     is recorded here.
     """
-    outcomes = rollout.outcomes(arguments["rollout"])
+    outcomes = work.outcomes(arguments["rollout"])
     begun = [wave["number"] for wave in arguments["waves"] if wave["number"] <= arguments["wave"]]
     later = [wave["number"] for wave in arguments["waves"] if wave["number"] > arguments["wave"]]
     failed = []
-    for item in [item for number in begun for item in rollout.read(arguments["execution"], f"waves/{number}.json")]:
+    for item in [item for number in begun for item in work.read(arguments["execution"], f"waves/{number}.json")]:
         known = outcomes.get(item["arn"])
         if known is None or known["outcome"] == ENROLLING or known["recorded_at"] < arguments["began_at"]:
-            rollout.record(known := lost(item, known, arguments))
+            work.record(known := lost(item, known, arguments))
         if known["outcome"] == FAILED:
             failed.append(item["id"])
     most = arguments["request"]["max_failures"]
@@ -64,4 +64,4 @@ def lost(item: Mapping[str, Any], known: Outcome | None, arguments: Arguments) -
         began_at=known["began_at"] if known and begun else arguments["now"],
         recorded_at=arguments["now"],
     )
-    return rollout.outcome_of(arguments["rollout"], item, ending)
+    return work.outcome_of(arguments["rollout"], item, ending)

@@ -7,10 +7,11 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import aws, rollout
+from aurora_kerberos import aws
 from aurora_kerberos.aws import client, code, region
 from aurora_kerberos.errors import AccessDenied, InvalidRequest
 from aurora_kerberos.request import Rollout, parse
+from aurora_kerberos.rollout import work
 from aurora_kerberos.step import Ready, step
 
 PATIENT = 5  # attempts: a unit after the other is asked for, and AWS answers a few calls in a second
@@ -46,7 +47,7 @@ def handler(arguments: Arguments) -> Ready:
         {
             "rollout": request.id,
             "request": request.model_dump(),
-            "targets": rollout.write(arguments["execution"], "targets.json", targets),
+            "targets": work.write(arguments["execution"], "targets.json", targets),
             "accounts": len(found),
         }
     )

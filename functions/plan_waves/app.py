@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
-from aurora_kerberos import names, rollout
-from aurora_kerberos.rollout import ALREADY, ENABLED, LEFT_OUT, TODO, Discovered, Outcome, Plan, Planned, Wave
+from aurora_kerberos import names
+from aurora_kerberos.rollout import work
+from aurora_kerberos.rollout.work import ALREADY, ENABLED, LEFT_OUT, TODO, Discovered, Outcome, Plan, Planned, Wave
 from aurora_kerberos.step import Ready, step
 
 NOT_LOOKED_AT = "It could not be looked at: see the failed child executions of the map run."
@@ -29,7 +30,7 @@ def handler(arguments: Arguments) -> Ready:
     """Ready with the waves, whose clusters stand in the rollout's bucket, each wave in a file of its own."""
     request, execution = arguments["request"], arguments["execution"]
     found = list(discovered(execution))
-    before = rollout.outcomes(arguments["rollout"])
+    before = work.outcomes(arguments["rollout"])
     planned = [Planned(**cluster, wave=0) for each in found for cluster in each["clusters"]]
     for cluster in planned:
         if cluster["state"] == TODO and not request["tags"].items() <= cluster["tags"].items():
@@ -39,7 +40,7 @@ def handler(arguments: Arguments) -> Ready:
     for arn in sorted(done):
         if before[arn]["outcome"] != ENABLED:  # it was finished by its own account
             well = Outcome(**{**before[arn], "outcome": ENABLED, "error": "", "message": "", "remedy": ""})
-            rollout.record({**well, "recorded_at": arguments["now"]})
+            work.record({**well, "recorded_at": arguments["now"]})
     waves = in_waves(planned, done, request["waves"])
     for wave in waves:
         items = [
@@ -47,7 +48,7 @@ def handler(arguments: Arguments) -> Ready:
             for cluster in planned
             if cluster["wave"] == wave["number"]
         ]
-        rollout.write(execution, f"waves/{wave['number']}.json", items)
+        work.write(execution, f"waves/{wave['number']}.json", items)
     plan = Plan(
         rollout=arguments["rollout"],
         execution=execution,
@@ -57,7 +58,7 @@ def handler(arguments: Arguments) -> Ready:
         clusters=planned,
         refused=[each for each in found if each["refused"]],
     )
-    rollout.write(execution, "plan.json", plan)
+    work.write(execution, "plan.json", plan)
     return Ready({"waves": waves, "first": waves[0]["number"] if waves else 0, "began_at": arguments["now"]})
 
 
@@ -86,7 +87,7 @@ def reach(size: int | str, total: int) -> int:
 
 def discovered(execution: str) -> Iterator[Discovered]:
     """What was found in each account and Region, in the order in which they were asked for (`s3:GetObject`)."""
-    for target in rollout.read(execution, "targets.json"):
+    for target in work.read(execution, "targets.json"):
         account, region = target["account"], target["region"]
-        found = rollout.read(execution, f"discovered/{account}.{region}.json")
+        found = work.read(execution, f"discovered/{account}.{region}.json")
         yield found or Discovered(account=account, region=region, refused=NOT_LOOKED_AT, clusters=[])

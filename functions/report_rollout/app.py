@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 from urllib.parse import quote
 
-from aurora_kerberos import names, rollout, rollout_page
+from aurora_kerberos import names
 from aurora_kerberos.aws import client
-from aurora_kerberos.rollout import Report
+from aurora_kerberos.rollout import page, work
+from aurora_kerberos.rollout.work import Report
 from aurora_kerberos.step import Ready, step
 
 COLUMNS = (
@@ -50,14 +51,14 @@ class Arguments(TypedDict):
 def handler(arguments: Arguments) -> Ready:
     """Ready with a sentence and where the report is (`s3:PutObject`, `sns:Publish`)."""
     execution, failure = arguments["execution"], arguments["failure"]
-    stopped = arguments["stopped"] or rollout.said(failure)
-    report = rollout.report(execution, arguments["now"], stopped)
-    rollout.write(execution, "report.json", report)
-    rollout.write_text(execution, "report.csv", table(report), "text/csv")
-    page = rollout.write_text(execution, "report.html", rollout_page.html(report), "text/html")
+    stopped = arguments["stopped"] or work.said(failure)
+    report = work.report(execution, arguments["now"], stopped)
+    work.write(execution, "report.json", report)
+    work.write_text(execution, "report.csv", table(report), "text/csv")
+    key = work.write_text(execution, "report.html", page.html(report), "text/html")
     region, bucket = execution.split(":")[3], os.environ["ROLLOUT_BUCKET"]
-    link = f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(page)}"
-    sentence = rollout.sentence(report)
+    link = f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+    sentence = work.sentence(report)
     client("sns").publish(
         TopicArn=os.environ["NOTIFICATION_TOPIC"],
         Subject=f"Kerberos rollout {'stopped' if stopped else 'planned' if report['dry_run'] else 'done'}",

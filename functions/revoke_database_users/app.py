@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from aurora_kerberos.database import Cluster, has_database, master
-from aurora_kerberos.database_roles import Mark, existing, take, write_mark
+from aurora_kerberos.database.master import master
+from aurora_kerberos.database.roles import Mark, existing, take, write_mark
+from aurora_kerberos.database.session import Cluster, has_database
 from aurora_kerberos.step import Ready, step
 
 

@@ -16,7 +16,8 @@ from typing import Any, TypedDict
 import psycopg2
 
 from aurora_kerberos.aws import secret_content
-from aurora_kerberos.database import Cluster, connect
+from aurora_kerberos.database.master import connect
+from aurora_kerberos.database.session import Cluster
 from aurora_kerberos.errors import LoginRefused, SecretUnusable
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 from aurora_kerberos.tickets import TicketRefused, take_ticket

@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.utils import ArnParser
 
@@ -59,35 +59,50 @@ class Call:
         return not self.operation.startswith(READS) and self.service != "rds-data"
 
 
+Fake = Callable[[Any, Parameters], Mapping[str, Any] | None]
+Aftermath = Callable[[Any, Parameters, Mapping[str, Any]], None]
+Registered = TypeVar("Registered", Fake, Aftermath)
+
 # (service, operation) → a function of the cloud and the parameters. A fake answers in place of moto, or returns None to
 # let moto answer; an aftermath happens when the call has succeeded.
-fakes: dict[tuple[str, str], Callable[[Any, Parameters], Mapping[str, Any] | None]] = {}
-
-aftermaths: dict[tuple[str, str], Callable[[Any, Parameters, Mapping[str, Any]], None]] = {}
-
-Fake = Callable[[Any, Parameters], Mapping[str, Any] | None]
-
-Aftermath = Callable[[Any, Parameters, Mapping[str, Any]], None]
+fakes: dict[tuple[str, str], Fake] = {}
+aftermaths: dict[tuple[str, str], Aftermath] = {}
 
 
 def fake(service: str, operation: str) -> Callable[[Fake], Fake]:
-    """Register a function as the fake of an operation."""
+    """Register a function as the fake of an operation.
+
+    Raises (when a function is registered):
+        ValueError: the operation has a fake already.
+    """
 
     def register(function: Fake) -> Fake:
-        fakes[service, operation] = function
-        return function
+        return _registered(fakes, service, operation, function)
 
     return register
 
 
 def aftermath(service: str, operation: str) -> Callable[[Aftermath], Aftermath]:
-    """Register a function to be called with parameters and answer of an operation that succeeded."""
+    """Register a function to be called with parameters and answer of an operation that succeeded.
+
+    Raises (when a function is registered):
+        ValueError: the operation has an aftermath already.
+    """
 
     def register(function: Aftermath) -> Aftermath:
-        aftermaths[service, operation] = function
-        return function
+        return _registered(aftermaths, service, operation, function)
 
     return register
+
+
+def _registered(
+    known: dict[tuple[str, str], Registered], service: str, operation: str, function: Registered
+) -> Registered:
+    if before := known.get((service, operation)):
+        modules = before.__module__, function.__module__
+        raise ValueError(f"{service}:{operation} is registered twice: in {modules[0]} and in {modules[1]}.")
+    known[service, operation] = function
+    return function
 
 
 def within_a_call() -> bool:

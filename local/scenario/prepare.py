@@ -13,13 +13,13 @@ from moto.rds.models import DomainMembership
 from moto.secretsmanager.models import secretsmanager_backends
 
 from aurora_kerberos.service_role import trust_policy
+from local import deployment
 from local.cloud import Cloud
 from local.core import places
 from local.core.faults import Faults
 from local.core.places import Place
-from local.deployment import stack
-from local.deployment.members import deploy as deploy_member
 from local.scenario.format import AtStart, Cluster, Directory, ExistingTrust, Member, Membership, Role
+from local.scenario.members import deploy as deploy_member
 from local.services import organizations
 from local.services.directory import sharing
 from local.services.ec2.vpcs import cidrs_of, furnish_cluster, furnish_directory, open_group
@@ -114,7 +114,7 @@ def add_directory_here(cloud: Cloud, directory: Directory) -> None:
     """A directory of the present account and Region."""
     placed = cloud.networks.named(directory.vpc)
     if directory.account != cloud.home and directory.place not in cloud.deployed:
-        stack.deploy_directory_account(cloud, directory.account)
+        deployment.deploy_directory_account(cloud, directory.account)
     backend = moto_ds.ds_backends[cloud.account][cloud.region]
     made = backend.create_microsoft_ad(
         region=cloud.region,

@@ -10,12 +10,12 @@ import time as clock
 from dataclasses import dataclass
 from typing import Any
 
+from local import deployment
 from local.cloud import Cloud
 from local.core import places
 from local.core.calls import Call
 from local.core.executions import Execution
 from local.core.moments import Listener, Moment
-from local.deployment import stack
 from local.scenario import secrecy
 from local.scenario.expectations import Check, changes, checks
 from local.scenario.format import Scenario
@@ -95,4 +95,4 @@ def begin_schedules(cloud: Cloud) -> None:
     """Let every stack's schedules run."""
     for place, deployed in cloud.deployed.items():
         with places.at(place):
-            scheduler.begin(cloud, scheduler.schedules(stack.plain(), deployed.parameters))
+            scheduler.begin(cloud, scheduler.schedules(deployment.plain(), deployed.parameters))

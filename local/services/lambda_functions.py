@@ -21,7 +21,7 @@ from moto.awslambda.utils import get_backend
 
 import aurora_kerberos.aws
 import aurora_kerberos.step
-from aurora_kerberos.database import has_database
+from aurora_kerberos.database.session import has_database
 from local.core import places
 from local.core.calls import calling
 from local.core.cloud import Cloud

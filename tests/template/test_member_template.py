@@ -22,9 +22,10 @@ from moto.s3.models import s3_backends
 
 from deploy import build, member_template, templates
 from deploy.environment import environment_of
+from local import deployment
 from local.cloud import Cloud
 from local.core.places import Place
-from local.deployment import members, stack
+from local.scenario import members
 from local.services.iam import resources
 
 pytestmark = pytest.mark.xdist_group("build")
@@ -62,7 +63,7 @@ def template(written: Path) -> Template:
 def whole() -> Template:
     """The whole stack as the local cloud deploys it."""
     with environment_of("eu-central-1"):
-        made: Template = json.loads(json.dumps(stack.plain()))
+        made: Template = json.loads(json.dumps(deployment.plain()))
     return made
 
 

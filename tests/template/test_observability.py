@@ -12,8 +12,8 @@ import pytest
 
 from deploy import templates
 from deploy.environment import environment_of
+from local import deployment
 from local.cloud import Cloud
-from local.deployment import stack
 from local.scenario.format import AtStart, Cluster, Directory
 from local.scenario.prepare import prepare
 
@@ -45,7 +45,7 @@ THEIRS = {(space, name, frozenset({dimension})) for space, (dimension, names) in
 
 def plain() -> dict[str, Any]:
     with environment_of("eu-central-1"):
-        return dict(stack.plain()["Resources"])
+        return dict(deployment.plain()["Resources"])
 
 
 def of_type(kind: str) -> dict[str, Any]:

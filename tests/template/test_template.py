@@ -12,7 +12,7 @@ import pytest
 
 from deploy import templates
 from deploy.environment import environment_of
-from local.deployment import stack
+from local import deployment
 from local.services.iam.resources import BEHIND_THE_CALLS, listed
 from tools import policies
 
@@ -24,7 +24,7 @@ EVENTS = ROOT / "tests" / "events"
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
     with environment_of("eu-central-1"):
-        expanded: dict[str, Any] = json.loads(stack.expanded())["Resources"]
+        expanded: dict[str, Any] = json.loads(deployment.expanded())["Resources"]
     return expanded
 
 

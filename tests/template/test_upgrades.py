@@ -9,7 +9,7 @@ import pytest
 
 from deploy import templates
 from deploy.environment import environment_of
-from local.deployment import stack
+from local import deployment
 
 ALIAS = {"Ref": "ClusterStateMachineAliaslive"}
 MACHINE = {"Ref": "ClusterStateMachine"}
@@ -97,7 +97,7 @@ def test_the_functions_run_with_the_settings_of_today(resources: dict[str, Any])
 
 def test_the_local_run_has_neither_versions_nor_alias() -> None:
     with environment_of("eu-central-1"):
-        expanded = stack.expanded()
+        expanded = deployment.expanded()
     assert "ClusterStateMachineAliaslive" not in expanded
     assert "NewVersionFails" not in expanded
     assert "StateMachineVersion" not in expanded

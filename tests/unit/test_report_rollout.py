@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from moto.sns.models import sns_backends
 
-from aurora_kerberos import rollout
+from aurora_kerberos.rollout import work
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.core.places import HOME
@@ -313,4 +313,4 @@ def test_it_can_be_written_again(ended: Cloud, step: Step) -> None:
     ],
 )
 def test_what_counts_is_what_the_workflow_could_not_do(error: str, kind: str) -> None:
-    assert rollout.kind_of(error) == kind
+    assert work.kind_of(error) == kind

@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from aurora_kerberos import rollout
-from aurora_kerberos.rollout import (
+from aurora_kerberos.rollout import work
+from aurora_kerberos.rollout.figures import waves
+from aurora_kerberos.rollout.page import html
+from aurora_kerberos.rollout.work import (
     ALREADY,
     ENABLED,
     ENROLLING,
@@ -24,8 +26,6 @@ from aurora_kerberos.rollout import (
     Planned,
     Report,
 )
-from aurora_kerberos.rollout_figures import waves
-from aurora_kerberos.rollout_page import html
 
 BEGIN = datetime(2025, 3, 4, 9, tzinfo=UTC)
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:rollout:march"
@@ -66,7 +66,7 @@ def plan_of(clusters: list[Planned], refused: list[Discovered] | None = None, *,
 
 def report_of(plan: Plan | None, outcomes: list[Outcome], stopped: str = "") -> Report:
     known: Mapping[str, Outcome] = {each["cluster"]: each for each in outcomes}
-    return rollout.reported(EXECUTION, plan, known, at(120), stopped)
+    return work.reported(EXECUTION, plan, known, at(120), stopped)
 
 
 def some() -> Report:

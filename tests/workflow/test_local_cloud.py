@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
+from local import deployment
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
-from local.deployment import stack
 from local.scenario.format import AtStart, Cluster, Directory, Membership, Role, read
 from local.scenario.prepare import create_users, prepare
 from local.scenario.run import rehearse
@@ -130,8 +130,10 @@ def test_a_fault_strikes_as_often_as_it_was_asked_to(cloud: Cloud) -> None:
 
 
 def test_a_function_may_call_only_what_its_role_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    template = stack.expanded()
-    monkeypatch.setattr(stack, "expanded", lambda: template.replace('"rds:ModifyDBCluster"', '"rds:ModifyDBInstance"'))
+    template = deployment.expanded()
+    monkeypatch.setattr(
+        deployment, "expanded", lambda: template.replace('"rds:ModifyDBCluster"', '"rds:ModifyDBInstance"')
+    )
     result = rehearse(read(SCENARIOS / "existing-directory.yaml"))
     (execution,) = result.executions
     assert execution.error == "AccessDenied"
@@ -140,9 +142,9 @@ def test_a_function_may_call_only_what_its_role_allows(monkeypatch: pytest.Monke
 
 
 def test_a_function_may_call_it_only_on_its_resources(monkeypatch: pytest.MonkeyPatch) -> None:
-    template = stack.expanded()
+    template = deployment.expanded()
     assert ":secret:rds!cluster-*" in template
-    monkeypatch.setattr(stack, "expanded", lambda: template.replace(":secret:rds!cluster-*", ":secret:other-*"))
+    monkeypatch.setattr(deployment, "expanded", lambda: template.replace(":secret:rds!cluster-*", ":secret:other-*"))
     result = rehearse(read(SCENARIOS / "existing-directory.yaml"))
     assert [execution.error for execution in result.executions] == ["AccessDenied"]
 

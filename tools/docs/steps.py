@@ -139,7 +139,8 @@ def paragraphs(text: str) -> str:
 
 def gathered(folder: str) -> Facts:
     """All that the handler in a function's folder can come to, through whatever it calls."""
-    modules = {path.stem: facts_of(path) for path in LAYER.glob("*.py")}
+    paths = {path: path.relative_to(LAYER).with_suffix("").parts for path in LAYER.rglob("*.py")}
+    modules = {".".join(parts): facts_of(path) for path, parts in paths.items()}
     modules["app"] = facts_of(templates.ROOT / "functions" / folder / "app.py")
     found, seen, left = Facts(), set[tuple[str, str]](), [("app", "handler")]
     while left:

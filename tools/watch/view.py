@@ -14,8 +14,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from aurora_kerberos import rollout_figures as figures
-from aurora_kerberos.rollout import ENABLED, ENROLLING, FAILED, REFUSED, Report, Row, counted, name_of, sentence
+from aurora_kerberos.rollout import figures
+from aurora_kerberos.rollout.work import ENABLED, ENROLLING, FAILED, REFUSED, Report, Row, counted, name_of, sentence
 from local.views.durations import clock_face, spoken
 from local.views.terminal import plain
 

@@ -27,10 +27,11 @@ from botocore.exceptions import (
 )
 from rich.console import Console
 
-from aurora_kerberos import aws, rollout
+from aurora_kerberos import aws
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import AwsUnavailable, KerberosError
-from aurora_kerberos.rollout import Plan, Report
+from aurora_kerberos.rollout import work
+from aurora_kerberos.rollout.work import Plan, Report
 from tools.watch.view import Log, Screen, Seen
 
 EVERY = 5  # seconds, or ten times what a look takes: a fleet's table is not read without a pause
@@ -212,12 +213,12 @@ class Watched:
     def _report(self, described: dict[str, Any], now: datetime) -> Report:
         """The report that the rollout has written at its end; else what it would be by now."""
         if described["status"] in {"SUCCEEDED", "FAILED"}:
-            written: Report | None = rollout.read(self.execution, "report.json")
+            written: Report | None = work.read(self.execution, "report.json")
             if written:
                 return written
-        self._plan = self._plan or rollout.planned(self.execution)
-        known = rollout.outcomes(self._plan["rollout"]) if self._plan else {}
-        return rollout.reported(self.execution, self._plan, known, now.isoformat(), stopped(described))
+        self._plan = self._plan or work.planned(self.execution)
+        known = work.outcomes(self._plan["rollout"]) if self._plan else {}
+        return work.reported(self.execution, self._plan, known, now.isoformat(), stopped(described))
 
 
 def follow(watched: Watched, show: Callable[[Seen], None]) -> Seen:

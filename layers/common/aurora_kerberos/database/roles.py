@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from psycopg2 import sql
 
-from aurora_kerberos.database import Session
+from aurora_kerberos.database.session import Session
 from aurora_kerberos.principals import Grant
 
 MARK = "aurora-kerberos: "

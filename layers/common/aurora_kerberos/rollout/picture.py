@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
-from aurora_kerberos import rollout_figures as figures
 from aurora_kerberos.durations import spoken
-from aurora_kerberos.rollout import Report
+from aurora_kerberos.rollout import figures
+from aurora_kerberos.rollout.work import Report
 
 
 def svg(report: Report) -> str:

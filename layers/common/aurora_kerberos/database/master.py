@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypedDict
+from typing import Any
 
 import psycopg2
-from psycopg2 import sql
 from psycopg2.extensions import connection, cursor
 
 from aurora_kerberos.aws import secret
+from aurora_kerberos.database.session import Cluster, Row, Session, Statement, statement_refused
 from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
 from aurora_kerberos.principals import Grant, Mapped
 
@@ -32,30 +32,6 @@ REMEDIES = {
     "permission denied for database": "GRANT CONNECT on the database to the master user.",
 }
 
-Row = tuple[Any, ...]
-Statement = str | sql.Composable
-
-
-class Cluster(TypedDict):
-    """The plan's `cluster`, as far as a connection needs it."""
-
-    id: str
-    arn: str
-    endpoint: str
-    port: int
-    database: str
-    security_groups: list[str]
-    master_secret: str
-    http_endpoint: bool
-    secondary: bool
-
-
-class Session(Protocol):
-    """A transaction with the database, whichever way it is reached."""
-
-    def execute(self, statement: Statement, parameters: Sequence[str | int] = ()) -> list[Row]:
-        """Run a statement with `%s` for its parameters; its rows, empty when it has none."""
-
 
 class DirectSession:
     """A transaction over a connection of psycopg2's."""
@@ -67,14 +43,6 @@ class DirectSession:
         """See `Session`."""
         self._cursor.execute(statement, parameters or None)
         return self._cursor.fetchall() if self._cursor.description else []
-
-
-def has_database(cluster: Cluster) -> bool:
-    """Whether there are roles to look after: not before the cluster is made, and not in a secondary cluster.
-
-    The roles of a global database's secondary cluster are those of its primary.
-    """
-    return bool(cluster["endpoint"]) and not cluster["secondary"]
 
 
 @contextmanager
@@ -105,7 +73,7 @@ def master(cluster: Cluster) -> Iterator[Session]:
         finally:
             opened.close()
         return
-    from aurora_kerberos import data_api  # noqa: PLC0415  most clusters never need it
+    from aurora_kerberos.database import data_api  # noqa: PLC0415  most clusters never need it
 
     with data_api.session(cluster, login["username"]) as session:
         yield session
@@ -143,14 +111,6 @@ def refusal(error: psycopg2.OperationalError, cluster: Cluster, user: str) -> Da
         f"No connection to {cluster['endpoint']} port {cluster['port']}: {said}.",
         f"Let {ours} in at TCP port {cluster['port']} of the cluster's security group {groups}, and check the routes "
         "from the stack's subnets to the cluster's; or switch on the cluster's HTTP endpoint (RDS Data API).",
-    )
-
-
-def statement_refused(said: str, user: str) -> DatabaseRefused:
-    """The error for a statement that PostgreSQL does not let the master user run."""
-    return DatabaseRefused(
-        f"PostgreSQL refused a statement of step 7: {said.strip().removeprefix('ERROR: ').rstrip('.')}.",
-        f"Let the master user {user} do it: on PostgreSQL 16 and later it may grant only roles it has ADMIN on.",
     )
 
 

@@ -9,10 +9,10 @@ from functools import cache
 from moto.s3.models import s3_backends
 
 from deploy import member_template
+from local import deployment
 from local.cloud import Cloud
 from local.core import places
 from local.core.places import Place
-from local.deployment import stack
 from local.services.ec2.vpcs import Networks
 
 BUCKET = "artifacts"
@@ -35,7 +35,7 @@ def template() -> str:
     """The member template as JSON, less what moto cannot make."""
     made = member_template.template(artifacts())
     resources = made["Resources"].items()
-    known = {name: resource for name, resource in resources if resource["Type"] not in stack.UNKNOWN_TO_MOTO}
+    known = {name: resource for name, resource in resources if resource["Type"] not in deployment.UNKNOWN_TO_MOTO}
     return json.dumps({**made, "Resources": known})
 
 

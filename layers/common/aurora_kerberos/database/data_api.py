@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from psycopg2 import sql
 
 from aurora_kerberos.aws import ERRORS, client, code, message
-from aurora_kerberos.database import Cluster, Row, Statement, statement_refused
+from aurora_kerberos.database.session import Cluster, Row, Statement, statement_refused
 from aurora_kerberos.errors import AwsUnavailable, DatabaseUnreachable, KerberosError, SecretUnusable
 
 LATER = {"DatabaseResumingException", "DatabaseUnavailableException", "StatementTimeoutException"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from aurora_kerberos.rollout import (
+from aurora_kerberos.rollout.work import (
     ALREADY,
     ENABLED,
     ENROLLING,

@@ -9,10 +9,9 @@ from html import escape
 from itertools import groupby
 from textwrap import shorten
 
-from aurora_kerberos import rollout_figures as figures
-from aurora_kerberos import rollout_picture
 from aurora_kerberos.durations import spoken
-from aurora_kerberos.rollout import FAILED, Report, Row, counted, name_of, sentence
+from aurora_kerberos.rollout import figures, picture
+from aurora_kerberos.rollout.work import FAILED, Report, Row, counted, name_of, sentence
 
 LONGEST_MESSAGE = 600  # characters; report.json has all
 FEW = 12  # clusters that are listed without being asked for
@@ -30,7 +29,7 @@ def html(report: Report) -> str:
     title = f"Kerberos rollout {name_of(report['execution'])}"
     sections = [
         _section("Waves", _waves(report)),
-        _section("Progress", rollout_picture.svg(report)),
+        _section("Progress", picture.svg(report)),
         _section("Failed and refused", _troubles(report)),
         _section("Could not be looked at", _not_looked_at(report)),
         _section("Not in a wave", _left_as_they_are(report)),

@@ -1,0 +1,1 @@
+"""The cluster's database: sessions of the master user, and the roles."""
