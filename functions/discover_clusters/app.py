@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from aurora_kerberos import aws, clusters, names
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import AwsUnavailable
 from aurora_kerberos.rollout import work
@@ -31,7 +32,7 @@ def handler(arguments: Arguments) -> Ready:
     account, region = arguments["target"]["account"], arguments["target"]["region"]
     found = Discovered(account=account, region=region, refused="", clusters=[])
     try:
-        found["clusters"] = list(discovered(account, region, arguments["parent"].split(":")[1]))
+        found["clusters"] = list(discovered(account, region, Arn.parse(arguments["parent"]).partition))
     except aws.ERRORS as error:
         translated = aws.translate(error)
         if isinstance(translated, AwsUnavailable):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from aurora_kerberos import security_groups
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.network import Place, peered, tcp
 from aurora_kerberos.step import Ready, Waiting, step
 
@@ -28,7 +29,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     cluster, network = arguments["cluster"], arguments["network"]
     if network["mode"] == "existing":
         return Ready({"opened": []})
-    account = arguments["execution"].split(":")[4]
+    account = Arn.parse(arguments["execution"]).account
     database, functions = Place.of_cluster(cluster, account), Place.of_functions(network, account)
     closed = security_groups.missing(database, "ingress", functions, [tcp(cluster["port"])])
     if not closed or (database.vpc_id != functions.vpc_id and not peered(functions, database)):

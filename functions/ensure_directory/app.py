@@ -7,7 +7,8 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import leases
+from aurora_kerberos import leases, names
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message, redacted
 from aurora_kerberos.errors import AwsRefused, DirectoryAmbiguous, DirectoryNotFound, DirectoryUnusable
 from aurora_kerberos.passwords import generated
@@ -138,7 +139,7 @@ def create(wanted: Directory) -> str:
             Password=password,
             Edition=wanted["edition"],  # left out, AWS makes the dear one
             VpcSettings={"VpcId": wanted["vpc_id"], "SubnetIds": subnet_ids},
-            Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
+            Tags=[names.MANAGED_BY],
         )
     except ClientError as error:
         said = message(redacted(error, password))
@@ -179,7 +180,7 @@ def described(found: Mapping[str, Any], role: str) -> dict[str, Any]:
         "vpc_id": vpc.get("VpcId", ""),
         "subnet_ids": vpc.get("SubnetIds", []),
         "security_group": vpc.get("SecurityGroupId", ""),
-        "owner_account": role.split(":")[4] if role else owner.get("AccountId", ""),
+        "owner_account": Arn.parse(role).account if role else owner.get("AccountId", ""),
         "shared": found["Type"] == "SharedMicrosoftAD",
         "role": role,
     }

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.errors import ShareRefused
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
@@ -47,7 +48,7 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready with the id that the directory has in the cluster's account: the `Domain` of step 6."""
-    directory, account = arguments["directory"], arguments["execution"].split(":")[4]
+    directory, account = arguments["directory"], Arn.parse(arguments["execution"]).account
     if not directory["shared"] and directory["owner_account"] in {"", account}:
         return Ready({"id": directory["id"]})
     if directory["shared"]:

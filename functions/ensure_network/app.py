@@ -12,7 +12,8 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import security_groups
+from aurora_kerberos import names, security_groups
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import DENIED, LATER, code, message
 from aurora_kerberos.errors import NetworkBlocked, NetworkOverlaps, PeeringFailed
 from aurora_kerberos.network import (
@@ -95,7 +96,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
 def ways_of(arguments: Arguments) -> list[Way]:
     """From the cluster to the directory; and from the functions to its KDC, if they are to try a login."""
-    account = arguments["execution"].split(":")[4]
+    account = Arn.parse(arguments["execution"]).account
     cluster, directory = Place.of_cluster(arguments["cluster"], account), arguments["directory"]
     controllers = Place(
         f"directory {directory['id']}",
@@ -223,7 +224,7 @@ def request(way: Way, opened: list[str]) -> Waiting:
             TagSpecifications=[
                 {
                     "ResourceType": "vpc-peering-connection",
-                    "Tags": [{"Key": "managed-by", "Value": "aurora-kerberos"}],
+                    "Tags": [names.MANAGED_BY],
                 }
             ],
         )["VpcPeeringConnection"]

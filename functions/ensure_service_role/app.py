@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import names
 from aurora_kerberos.aws import client, code, region
+from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import ServiceRoleInvalid
 from aurora_kerberos.service_role import missing_principals, sts_partition, trust_policy
 from aurora_kerberos.step import Ready, step
@@ -55,13 +56,13 @@ def attached(role: str) -> set[str]:
 
 def create(name: str) -> dict[str, Any]:
     """The role with the documented trust policy, and the stack's permissions boundary, if any (`iam:CreateRole`)."""
-    boundary = os.environ.get("PERMISSIONS_BOUNDARY")
+    boundary = environment.permissions_boundary
     try:
         role = client("iam").create_role(
             RoleName=name,
             AssumeRolePolicyDocument=trust_policy(region()),
             Description="Lets Amazon Aurora use the directory for Kerberos authentication",
-            Tags=[{"Key": "managed-by", "Value": "aurora-kerberos"}],
+            Tags=[names.MANAGED_BY],
             **({"PermissionsBoundary": boundary} if boundary else {}),
         )
     except ClientError as error:

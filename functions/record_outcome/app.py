@@ -9,7 +9,6 @@ metrics come last and wait for AWS to be there for the others: a second try woul
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -20,7 +19,9 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import aws, errors, leases, names
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
+from aurora_kerberos.environment import environment
 from aurora_kerberos.step import Ready, logger, step
 
 ENABLED, DISABLED, FAILED, SUPERSEDED = "enabled", "disabled", "failed", "superseded"
@@ -166,7 +167,7 @@ def write_registry(outcome: Outcome, arn: str, arguments: Arguments) -> None:
         "swept": request.get("swept", "") if isinstance(request, Mapping) else "",
     }
     item = {"arn": {"S": arn}, **{name: {"S": str(value)} for name, value in known.items()}}
-    client("dynamodb").put_item(TableName=os.environ["REGISTRY_TABLE"], Item=item)
+    client("dynamodb").put_item(TableName=environment.registry_table, Item=item)
 
 
 def write_tags(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
@@ -191,7 +192,7 @@ def send_event(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
     """
     if outcome["outcome"] == SUPERSEDED:
         return
-    region, account = names.place(outcome["execution"])
+    region, account = Arn.parse(outcome["execution"]).place
     detail = {
         "cluster": outcome["cluster"],
         "account": account,
@@ -228,14 +229,15 @@ def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
         f"Execution: {names.execution_link(outcome['execution'])}",
     ]
     client("sns").publish(
-        TopicArn=os.environ["NOTIFICATION_TOPIC"], Subject=subject, Message="\n\n".join(filter(None, lines))
+        TopicArn=environment.notification_topic, Subject=subject, Message="\n\n".join(filter(None, lines))
     )
 
 
 def again(execution: str) -> str:
     """The command that starts the execution once more, with the very input it had."""
-    region, _ = names.place(execution)
-    machine = execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
+    arn = Arn.parse(execution)
+    region, (_, machine_name, _) = arn.region, arn.resource.split(":")
+    machine = arn._replace(resource=f"stateMachine:{machine_name}")
     execution = shlex.quote(execution)  # people may name one as they like
     asked = f"aws stepfunctions describe-execution --region {region} --execution-arn {execution}"
     return (

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from typing import Any, TypedDict
 from urllib.parse import quote
 
 from aurora_kerberos import names
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
+from aurora_kerberos.environment import environment
 from aurora_kerberos.rollout import page, work
 from aurora_kerberos.rollout.work import Report
 from aurora_kerberos.step import Ready, step
@@ -56,11 +57,11 @@ def handler(arguments: Arguments) -> Ready:
     work.write(execution, "report.json", report)
     work.write_text(execution, "report.csv", table(report), "text/csv")
     key = work.write_text(execution, "report.html", page.html(report), "text/html")
-    region, bucket = execution.split(":")[3], os.environ["ROLLOUT_BUCKET"]
+    region, bucket = Arn.parse(execution).region, environment.rollout_bucket
     link = f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}"
     sentence = work.sentence(report)
     client("sns").publish(
-        TopicArn=os.environ["NOTIFICATION_TOPIC"],
+        TopicArn=environment.notification_topic,
         Subject=f"Kerberos rollout {'stopped' if stopped else 'planned' if report['dry_run'] else 'done'}",
         Message="\n\n".join(
             filter(None, [sentence, stopped, f"Report: {link}", f"Execution: {names.execution_link(execution)}"])

@@ -6,13 +6,14 @@ SendTaskFailure on the state machine can answer.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from aurora_kerberos import names
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
+from aurora_kerberos.environment import environment
 from aurora_kerberos.step import Ready, step
 
 
@@ -29,7 +30,7 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready:
     """Ready when the question has been sent (`sns:Publish`)."""
-    region = arguments["execution"].split(":")[3]
+    region = Arn.parse(arguments["execution"]).region
     name, token = arguments["cluster"]["id"], shlex.quote(arguments["token"])
     answer = f"aws stepfunctions {{}} --region {region} --task-token {token}"
     lines = [
@@ -41,7 +42,7 @@ def handler(arguments: Arguments) -> Ready:
         f"Execution: {names.execution_link(arguments['execution'])}",
     ]
     client("sns").publish(
-        TopicArn=os.environ["NOTIFICATION_TOPIC"],
+        TopicArn=environment.notification_topic,
         Subject=f"Kerberos needs your approval: {name}"[:100],
         Message="\n\n".join(lines),
     )

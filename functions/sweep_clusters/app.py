@@ -8,7 +8,6 @@ until something about it changes, or a day has passed.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
@@ -18,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, desired, leases, names
 from aurora_kerberos.aws import ERRORS, client, code
-from aurora_kerberos.errors import KerberosError
+from aurora_kerberos.environment import environment
+from aurora_kerberos.errors import KerberosError, StackIncomplete
 from aurora_kerberos.request import Settings
 from aurora_kerberos.step import logger
 
@@ -51,6 +51,8 @@ def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: 
         name = cluster["DBClusterIdentifier"]
         try:
             what = swept(seen(cluster, instances.get(name, []), settings), settings, now)
+        except StackIncomplete:
+            raise  # no cluster's trouble
         except (KerberosError, *ERRORS) as error:
             # One cluster's trouble is not the others'.
             logger.warning(str(error), cluster=name, error=type(error).__name__)
@@ -100,7 +102,7 @@ def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Set
     except KerberosError as error:
         wanted = names.digest(error.message)  # an execution says it, and records it
     key = {"arn": {"S": cluster["DBClusterArn"]}}
-    item = client("dynamodb").get_item(TableName=os.environ["REGISTRY_TABLE"], Key=key, ConsistentRead=True)
+    item = client("dynamodb").get_item(TableName=environment.registry_table, Key=key, ConsistentRead=True)
     last = {field: value["S"] for field, value in item.get("Item", {}).items()}
     return Seen(cluster=cluster, instances=instances, action=action, desired=wanted, last=last)
 
@@ -122,7 +124,7 @@ def swept(found: Seen, settings: Settings, now: datetime) -> str:
     once = names.digest(state, last.get("recorded_at", ""), holder, now.date().isoformat())
     try:
         client("stepfunctions").start_execution(
-            stateMachineArn=os.environ["STATE_MACHINE"],
+            stateMachineArn=environment.state_machine,
             name=f"sweep-{cluster['DBClusterIdentifier'][:57]}-{once}",
             input=json.dumps({"cluster": arn, "swept": state}),
         )

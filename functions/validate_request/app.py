@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import availability, clusters, desired, names, new_clusters, service_role
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, region
 from aurora_kerberos.errors import (
     AnotherDirectory,
@@ -234,10 +235,10 @@ def being_made(cluster: Mapping[str, Any], request: Request, by_tag: bool) -> Wa
 
 def refuse_foreign(request: Request, execution: str) -> None:
     """Refuse a cluster of another account or Region, which this stack can neither see nor tag."""
-    if request.cluster.startswith("arn:") and names.place(request.cluster) != names.place(execution):
+    if request.cluster.startswith("arn:") and not names.same_place(request.cluster, execution):
         raise InvalidRequest(
             f"The cluster {request.cluster} is of another account or Region.",
-            f"Start the execution there; this stack is for {' '.join(names.place(execution))}.",
+            f"Start the execution there; this stack is for {' '.join(Arn.parse(execution).place)}.",
         )
 
 

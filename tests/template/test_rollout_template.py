@@ -16,7 +16,6 @@ from aurora_kerberos import names
 from deploy import templates
 from local.cloud import Cloud
 from local.services.iam import policies
-from local.services.lambda_functions import ROOT
 
 DEFINITION = templates.definition("statemachine/rollout.asl.yaml")
 PARENT: Mapping[str, Mapping[str, Any]] = DEFINITION["States"]
@@ -271,19 +270,3 @@ def test_cfn_lint_takes_the_definition(tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "cfn-lint", template]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-
-
-def test_a_function_has_the_settings_that_it_reads_and_no_others() -> None:
-    """Of those that are a rollout's own."""
-    everybody = set(templates.source()["Globals"]["Function"]["Environment"]["Variables"])
-    shared = {
-        "ROLLOUT_BUCKET": ("rollout.read(", "rollout.write(", "rollout.write_text(", 'environ["ROLLOUT_BUCKET"]'),
-        "ROLLOUT_TABLE": ("rollout.outcomes(", "rollout.record(", "rollout.report("),
-        "MEMBER_ROLE": ("rollout.member(", "rollout.member_role("),
-        "NOTIFICATION_TOPIC": ('environ["NOTIFICATION_TOPIC"]',),
-    }
-    for name in FUNCTIONS:
-        function = templates.functions()[name]
-        code = (ROOT / function["CodeUri"] / "app.py").read_text()
-        reads = {setting for setting, words in shared.items() if any(word in code for word in words)}
-        assert set(function["Environment"]["Variables"]) - everybody == reads, name

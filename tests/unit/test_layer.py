@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_kerberos import availability, clusters, names, service_role
+from aurora_kerberos.arns import Arn
 
 
 @given(st.text())
@@ -43,6 +44,24 @@ def test_a_tag_keeps_what_can_be_read() -> None:
 def test_the_cluster_an_input_is_about_whatever_the_input(request_: Any, cluster: str) -> None:
     execution = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"
     assert names.requested_cluster(request_, execution) == cluster
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("arn:aws:iam::123456789012:role/a/b", ("aws", "iam", "", "123456789012", "role/a/b")),
+        ("arn:aws-cn:states:cn-north-1:1:execution:m:e", ("aws-cn", "states", "cn-north-1", "1", "execution:m:e")),
+        ("arn:aws", ("aws", "", "", "", "")),
+        ("", ("", "", "", "", "")),
+    ],
+)
+def test_an_arn_in_its_parts(text: str, parts: tuple[str, ...]) -> None:
+    assert Arn.parse(text) == parts
+
+
+@given(st.from_regex(r"arn:[a-z-]*:[a-z]*:[a-z0-9-]*:[0-9]*:[a-z:/]*", fullmatch=True))
+def test_an_arn_is_put_together_as_it_was(text: str) -> None:
+    assert str(Arn.parse(text)) == text
 
 
 def role(*services: str, effect: str = "Allow", action: Any = "sts:AssumeRole") -> dict[str, Any]:

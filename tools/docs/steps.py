@@ -16,7 +16,7 @@ from local.services.iam import resources
 
 LAYER = templates.ROOT / "layers" / "common" / "aurora_kerberos"
 READS = ("Describe", "Get", "List")
-EVERYWHERE = ("AccessDenied", "AwsRefused", "AwsUnavailable", "StepTimedOut")
+EVERYWHERE = ("AccessDenied", "AwsRefused", "AwsUnavailable", "StackIncomplete", "StepTimedOut")
 
 INTRODUCTION = """\
 # The steps
@@ -102,7 +102,7 @@ def everywhere() -> str:
 def everywhere_facts() -> dict[str, set[str]]:
     """What is done about the errors that the layer raises for every step."""
     found: dict[str, set[str]] = {}
-    for module, function in (("aws", "translate"), ("step", "answer")):
+    for module, function in (("aws", "translate"), ("environment", "__get__"), ("step", "answer")):
         for error, remedies in facts_of(LAYER / f"{module}.py")[function].errors.items():
             found.setdefault(error, set()).update(remedies)
     return found
@@ -150,6 +150,7 @@ def gathered(folder: str) -> Facts:
         seen.add((module, name))
         facts = modules[module][name]
         found.waits.update(facts.waits)
+        found.calls |= facts.calls
         for error, remedies in facts.errors.items():
             found.errors.setdefault(error, set()).update(remedies)
         for call in facts.calls:

@@ -13,6 +13,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 from botocore.session import get_session
 
+from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, KerberosError, SecretUnusable
 
 ERRORS = (ClientError, BotoCoreError)
@@ -66,7 +67,7 @@ def session(role: str) -> boto3.Session:
         client_creator=own._session.create_client,
         source_credentials=own.get_credentials(),
         role_arn=role,
-        extra_args={"RoleSessionName": "aurora-kerberos", "ExternalId": os.environ["EXTERNAL_ID"]},
+        extra_args={"RoleSessionName": "aurora-kerberos", "ExternalId": environment.external_id},
     )
     assumed = get_session()
     assumed._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]  # botocore's stubs leave it out

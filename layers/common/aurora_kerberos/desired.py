@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
+from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import InvalidRequest
 from aurora_kerberos.request import Apply, Listed, Settings, parse, parse_json
 
@@ -21,7 +22,7 @@ ACTIONS = {names.ENABLED: "enable", names.DISABLED: "disable"}  # what the value
 
 def settings() -> Settings:
     """The stack's parameters, completed by the JSON settings that do not fit one."""
-    name = f"{os.environ['PARAMETER_PREFIX']}/settings"
+    name = f"{environment.parameter_prefix}/settings"
     value = parameter(name)
     return Settings.read(
         os.environ, {} if value is None else parse_json(dict[str, Any], value, f"The parameter {name}")

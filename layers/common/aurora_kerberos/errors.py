@@ -69,6 +69,10 @@ class ConfigurationError(KerberosError):
     """Something around the cluster is not as it must be, and a person has to change it."""
 
 
+class StackIncomplete(ConfigurationError):
+    """A function lacks what the stack's template gives it: an environment variable, or the stack's settings."""
+
+
 class AccessDenied(ConfigurationError):
     """AWS denied a call to the function's role."""
 

@@ -6,7 +6,6 @@ at the end, and taken over only when the execution that holds it no longer runs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aurora_kerberos.aws import client, code
+from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import AwsUnavailable
 
 PREFIX = "lease:"
@@ -34,7 +34,7 @@ def take(subject: str, execution: str, now: str) -> str:
     for _ in range(3):
         try:
             client("dynamodb").put_item(
-                TableName=os.environ["REGISTRY_TABLE"],
+                TableName=environment.registry_table,
                 Item={**key(subject), "holder": {"S": execution}, "taken_at": {"S": now}},
                 ConditionExpression="attribute_not_exists(holder) OR holder IN (:execution, :ended)",
                 ExpressionAttributeValues={":execution": {"S": execution}, ":ended": {"S": holder}},
@@ -55,7 +55,7 @@ def take(subject: str, execution: str, now: str) -> str:
 
 def holder_of(subject: str) -> str:
     """The ARN of the execution that has the lease; empty when none has (`dynamodb:GetItem`)."""
-    found = client("dynamodb").get_item(TableName=os.environ["REGISTRY_TABLE"], Key=key(subject), ConsistentRead=True)
+    found = client("dynamodb").get_item(TableName=environment.registry_table, Key=key(subject), ConsistentRead=True)
     return str(found.get("Item", {}).get("holder", {}).get("S", ""))
 
 
@@ -63,7 +63,7 @@ def give_back(subject: str, execution: str) -> None:
     """Give the lease back, if the execution has it (`dynamodb:DeleteItem`)."""
     try:
         client("dynamodb").delete_item(
-            TableName=os.environ["REGISTRY_TABLE"],
+            TableName=environment.registry_table,
             Key=key(subject),
             ConditionExpression="holder = :execution",
             ExpressionAttributeValues={":execution": {"S": execution}},

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from aurora_kerberos.arns import Arn
+
 TAG = "kerberos"
 ENABLED = "enabled"
 DISABLED = "disabled"
@@ -22,6 +24,8 @@ RESTART_TAG = "kerberos-restart-due"
 
 METRICS = "AuroraKerberos"  # namespace in CloudWatch
 EVENTS = "aurora-kerberos"  # source in EventBridge
+
+MANAGED_BY = {"Key": "managed-by", "Value": "aurora-kerberos"}  # the tag of what is made here, and policies ask for
 
 TAG_EVENT = "Tag Change on Resource"
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
@@ -48,7 +52,7 @@ def requested_cluster(request: object, execution: str) -> str:
     named = request.get("cluster")
     if not named and isinstance(resources := request.get("resources"), list):
         named = resources[0] if resources else ""
-    if not isinstance(named, str) or (named.startswith("arn:") and place(named) != place(execution)):
+    if not isinstance(named, str) or (named.startswith("arn:") and not same_place(named, execution)):
         return ""
     name = named.rpartition(":cluster:")[2]
     return name.lower() if IDENTIFIER.fullmatch(name) else ""
@@ -56,13 +60,12 @@ def requested_cluster(request: object, execution: str) -> str:
 
 def cluster_arn(cluster: str, execution: str) -> str:
     """The ARN of a cluster of the execution's account and Region; empty when there is no cluster."""
-    _, partition, _, region, account, *_ = execution.split(":")
-    return f"arn:{partition}:rds:{region}:{account}:cluster:{cluster}" if cluster else ""
+    return str(Arn.parse(execution)._replace(service="rds", resource=f"cluster:{cluster}")) if cluster else ""
 
 
 def execution_link(execution: str) -> str:
     """Where the console shows an execution."""
-    region, _ = place(execution)
+    region = Arn.parse(execution).region
     return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
 
 
@@ -77,6 +80,6 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def place(arn: str) -> list[str]:
-    """Region and account of an ARN."""
-    return arn.split(":")[3:5]
+def same_place(arn: str, other: str) -> bool:
+    """Whether two ARNs are of the same account and Region."""
+    return Arn.parse(arn).place == Arn.parse(other).place

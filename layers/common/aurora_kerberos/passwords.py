@@ -7,14 +7,15 @@ The mark is first the client token with which the user is made, then the user's 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import string
 import uuid
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import names
 from aurora_kerberos.aws import client, code, secret
+from aurora_kerberos.environment import environment
 
 MARK = "kerberos-password-due"
 
@@ -29,7 +30,7 @@ def generated(name: str, username: str, description: str, mark: str = "") -> str
         SecretUnusable: the secret exists and holds no password.
     """
     password = new_password(username)
-    key = os.environ.get("SECRETS_KEY")
+    key = environment.secrets_key
     try:
         client("secretsmanager").create_secret(
             Name=name,
@@ -37,7 +38,7 @@ def generated(name: str, username: str, description: str, mark: str = "") -> str
             SecretString=json.dumps({"username": username, "password": password}),
             **({"KmsKeyId": key} if key else {}),
             Tags=[
-                {"Key": "managed-by", "Value": "aurora-kerberos"},
+                names.MANAGED_BY,
                 *([{"Key": MARK, "Value": mark}] if mark else []),
             ],
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.aws import region as own_region
 from aurora_kerberos.errors import StsEndpointInactive
@@ -83,4 +84,4 @@ def sts_partition() -> str:
             f"The AWS STS endpoint of {own_region()} is not active: {message(error)}",
             f"Activate it: IAM console, Account settings, Security Token Service, {own_region()}.",
         ) from error
-    return str(identity["Arn"]).split(":")[1]
+    return Arn.parse(identity["Arn"]).partition

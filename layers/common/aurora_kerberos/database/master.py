@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from psycopg2.extensions import connection, cursor
 
 from aurora_kerberos.aws import secret
 from aurora_kerberos.database.session import Cluster, Row, Session, Statement, statement_refused
+from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
 from aurora_kerberos.principals import Grant, Mapped
 
@@ -106,7 +106,7 @@ def refusal(error: psycopg2.OperationalError, cluster: Cluster, user: str) -> Da
             else f"Correct the user name and password in the secret {cluster['master_secret']}.",
         )
     groups = " or ".join(cluster["security_groups"])
-    ours = os.environ.get("FUNCTION_SECURITY_GROUP", "this stack's functions")
+    ours = environment.function_security_group
     return DatabaseUnreachable(
         f"No connection to {cluster['endpoint']} port {cluster['port']}: {said}.",
         f"Let {ours} in at TCP port {cluster['port']} of the cluster's security group {groups}, and check the routes "

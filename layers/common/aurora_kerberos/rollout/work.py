@@ -8,7 +8,6 @@ start with the same input goes on where the first one was.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -16,7 +15,9 @@ from typing import Any, TypedDict
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import errors
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code
+from aurora_kerberos.environment import environment
 
 # What a cluster is to a rollout, before anything is done: to be enrolled, or not, and why.
 TODO, ALREADY, UNFIT, LEFT_OUT = "to do", "already enabled", "unfit", "left out"
@@ -127,14 +128,14 @@ def kind_of(error: str) -> str:
 
 def name_of(execution: str) -> str:
     """The name of an execution, by its ARN: where the rollout's work stands in the bucket."""
-    return execution.split(":")[7]
+    return Arn.parse(execution).name
 
 
 def write(execution: str, name: str, value: Any) -> str:
     """Write JSON into the rollout's bucket; its key (`s3:PutObject`)."""
     key = f"{name_of(execution)}/{name}"
     body = json.dumps(value, separators=(",", ":")).encode()
-    client("s3").put_object(Bucket=os.environ["ROLLOUT_BUCKET"], Key=key, Body=body, ContentType="application/json")
+    client("s3").put_object(Bucket=environment.rollout_bucket, Key=key, Body=body, ContentType="application/json")
     return key
 
 
@@ -142,7 +143,7 @@ def write_text(execution: str, name: str, text: str, content_type: str) -> str:
     """Write a text into the rollout's bucket; its key (`s3:PutObject`)."""
     key = f"{name_of(execution)}/{name}"
     client("s3").put_object(
-        Bucket=os.environ["ROLLOUT_BUCKET"], Key=key, Body=text.encode(), ContentType=f"{content_type}; charset=utf-8"
+        Bucket=environment.rollout_bucket, Key=key, Body=text.encode(), ContentType=f"{content_type}; charset=utf-8"
     )
     return key
 
@@ -150,7 +151,7 @@ def write_text(execution: str, name: str, text: str, content_type: str) -> str:
 def read(execution: str, name: str) -> Any:
     """JSON of the rollout's bucket; None when it is not there (`s3:GetObject`)."""
     try:
-        found = client("s3").get_object(Bucket=os.environ["ROLLOUT_BUCKET"], Key=f"{name_of(execution)}/{name}")
+        found = client("s3").get_object(Bucket=environment.rollout_bucket, Key=f"{name_of(execution)}/{name}")
     except ClientError as error:
         if code(error) != "NoSuchKey":
             raise
@@ -164,7 +165,7 @@ def outcomes(rollout: str) -> dict[str, Outcome]:
         client("dynamodb")
         .get_paginator("query")
         .paginate(
-            TableName=os.environ["ROLLOUT_TABLE"],
+            TableName=environment.rollout_table,
             KeyConditionExpression="rollout = :rollout",
             ExpressionAttributeValues={":rollout": {"S": rollout}},
             ConsistentRead=True,
@@ -189,7 +190,7 @@ def outcome_of(rollout: str, item: Mapping[str, Any], ending: Ending) -> Outcome
 def record(outcome: Outcome) -> None:
     """Write what has become of a cluster (`dynamodb:PutItem`)."""
     item = {name: {"S": value} for name, value in outcome.items()}
-    client("dynamodb").put_item(TableName=os.environ["ROLLOUT_TABLE"], Item=item)
+    client("dynamodb").put_item(TableName=environment.rollout_table, Item=item)
 
 
 def report(execution: str, now: str, stopped: str) -> Report:
@@ -266,10 +267,10 @@ def said(failure: Mapping[str, str]) -> str:
 
 def member_role(account: str, region: str, partition: str) -> str:
     """The ARN of the role that the member stack has made in an account for a Region."""
-    return f"arn:{partition}:iam::{account}:role{os.environ['MEMBER_ROLE']}-{region}"
+    return f"arn:{partition}:iam::{account}:role{environment.member_role}-{region}"
 
 
 def member(cluster: Mapping[str, str]) -> tuple[str, str]:
     """Role and Region to reach a cluster (`arn`, `account`, `region`) with."""
-    partition = cluster["arn"].split(":")[1]
+    partition = Arn.parse(cluster["arn"]).partition
     return member_role(cluster["account"], cluster["region"], partition), cluster["region"]
