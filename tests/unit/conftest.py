@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,3 +81,13 @@ def allow_far_role(cloud: Cloud, function: str) -> None:
     cloud.client("iam").put_role_policy(
         RoleName=cloud.functions.role(function), PolicyName="far", PolicyDocument=document
     )
+
+
+def set_of_stack(cloud: Cloud, **settings: str) -> None:
+    """As if the stack had been deployed with other parameters."""
+    ssm, name = cloud.client("ssm"), "/aurora-kerberos/stack"
+    text = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    for field, value in settings.items():
+        text, times = re.subn(rf"^{field}=.*$", f"{field}={value}", text, flags=re.MULTILINE)
+        assert times == 1, field
+    ssm.put_parameter(Name=name, Value=text, Type="String", Overwrite=True)

@@ -16,7 +16,7 @@ from local.core.faults import Fault, Faults
 from local.scenario.format import Cluster
 from local.scenario.prepare import add_cluster
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed
+from tests.unit.conftest import ROLE, Step, StepFailed, set_of_stack
 
 NOW = datetime.fromisoformat("2026-01-05T09:00:00+00:00")
 NOTHING: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}
@@ -188,14 +188,7 @@ def write_settings(cloud: Cloud) -> None:
 
 
 def change_setting(cloud: Cloud) -> None:
-    set_parameter(cloud, CHECK_PRINCIPAL="another-check")
-
-
-def set_parameter(cloud: Cloud, **variables: str) -> None:
-    """As if the stack had been deployed with other parameters."""
-    client, name = cloud.client("lambda"), cloud.functions.name("SweepClusters")
-    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    client.update_function_configuration(FunctionName=name, Environment={"Variables": {**before, **variables}})
+    set_of_stack(cloud, check_principal="another-check")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +223,7 @@ def test_a_member_whose_last_execution_was_no_success_is_seen_to(as_wanted: Clou
 
 def test_when_to_disturb_is_nothing_to_disturb_for(as_wanted: Cloud, step: Step) -> None:
     tag(as_wanted, kerberos_apply="approval", kerberos_status="enabled", team="sales")
-    set_parameter(as_wanted, APPLY="maintenance-window", MOVE="true")
+    set_of_stack(as_wanted, apply="maintenance-window", MOVE="true")
     assert sweep(step) == NOTHING
 
 
@@ -381,11 +374,11 @@ def tag_otherwise(cloud: Cloud) -> None:
 
 
 def allow_to_move(cloud: Cloud) -> None:
-    set_parameter(cloud, MOVE="true")
+    set_of_stack(cloud, move="true")
 
 
 def let_people_approve(cloud: Cloud) -> None:
-    set_parameter(cloud, APPLY="approval")
+    set_of_stack(cloud, apply="approval")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from local.cloud import Cloud
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed
+from tests.unit.conftest import ROLE, Step, StepFailed, set_of_stack
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
 
@@ -185,13 +185,6 @@ def test_a_principal_of_an_unknown_realm_is_a_warning(cloud: Cloud, step: Step) 
 # --- leaving, moving, and when to disturb -----------------------------------------------------------------------------
 
 
-def lambda_setting(cloud: Cloud, **variables: str) -> None:
-    """As if the stack had been deployed with other parameters."""
-    client, name = cloud.client("lambda"), cloud.functions.name("ValidateRequest")
-    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    client.update_function_configuration(FunctionName=name, Environment={"Variables": {**before, **variables}})
-
-
 def member(cloud: Cloud, domain: str, status: str = "kerberos-enabled", role: str = ROLE) -> None:
     for each in members(cluster_of(cloud, "orders")):
         each.domain_memberships = [DomainMembership(domain, role)]
@@ -260,7 +253,7 @@ def test_another_domain_is_refused_before_anything_is_done(cloud: Cloud, step: S
 def test_who_may_move_says_the_input_or_the_setting(cloud: Cloud, step: Step) -> None:
     member(cloud, other_directory(cloud))
     assert plan(step, move=True)["move"] is True
-    lambda_setting(cloud, MOVE="true")
+    set_of_stack(cloud, move="true")
     assert plan(step)["move"] is True
 
 
@@ -283,7 +276,7 @@ def test_who_leaves_may_be_in_any_domain(cloud: Cloud, step: Step) -> None:
 @pytest.mark.parametrize("action", ["enable", "disable"])
 def test_when_to_disturb_comes_from_input_tag_and_setting_in_this_order(cloud: Cloud, step: Step, action: str) -> None:
     assert plan(step, action=action)["apply"] == "now"
-    lambda_setting(cloud, APPLY="approval")
+    set_of_stack(cloud, apply="approval")
     assert plan(step, action=action)["apply"] == "approval"
     tag(cloud, kerberos_apply="maintenance-window")
     assert plan(step, action=action)["apply"] == "maintenance-window"
@@ -400,3 +393,11 @@ def test_the_digest_is_of_what_is_wanted_and_not_of_when_and_by_whom(cloud: Clou
     assert plan(step, action="disable")["desired"] != before
     put(cloud, "/aurora-kerberos/principals/orders", ["alice"])
     assert plan(step)["desired"] == plan(step, principals=["alice"])["desired"]
+
+
+def test_a_stack_without_its_settings_is_told_as_that(cloud: Cloud, step: Step) -> None:
+    cloud.client("ssm").delete_parameter(Name="/aurora-kerberos/stack")
+    with pytest.raises(
+        StepFailed, match="StackIncomplete: The parameter /aurora-kerberos/stack.* does not exist.*Deploy"
+    ):
+        plan(step)

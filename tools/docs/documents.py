@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, IPvAnyAddress
@@ -86,20 +88,40 @@ def settings() -> str:
     """The input, the principals and the settings: every model once."""
     described = [SETTINGS]
     for model in models(request.Rollout, models(request.Settings, models(request.Request, []))):
-        stack_has = "as the stack has it" if model is request.Settings else "must be there"
-        described.append(f"## {model.__name__}\n\n{inspect.getdoc(model)}\n\n{table(model, stack_has)}")
+        of_stack = model is request.Settings
+        fields = table(model, "as the stack has it", of_the_template()) if of_stack else table(model)
+        described.append(f"## {model.__name__}\n\n{inspect.getdoc(model)}\n\n{fields}")
     return "\n".join(described)
 
 
-def table(model: type[BaseModel], required: str = "must be there") -> str:
-    """The fields of a model; `required` is said of those that have no default."""
+def of_the_template() -> dict[str, str]:
+    """What the template says of each setting that is a parameter of the stack, by the setting's name."""
+    parameters = templates.source()["Parameters"]
+    text, _ = templates.source()["Resources"]["StackSettings"]["Properties"]["Value"]["Fn::Sub"]
+    named = re.findall(r"^(\w+)=\$\{(\w+)\}$", text, flags=re.MULTILINE)
+    known = {name: value.removesuffix("Parameter") for name, value in named}  # a parameter of the stack's own
+    known["subnet_ids"] = "SubnetIds"
+    return {
+        name: f"`{parameter}`: {' '.join(parameters[parameter]['Description'].split())}"
+        for name, parameter in known.items()
+        if parameter in parameters
+    }
+
+
+def table(
+    model: type[BaseModel], required: str = "must be there", described: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The fields of a model.
+
+    `required` is said of those that have no default, `described` are fields that are described elsewhere.
+    """
     lines = ["| field | is | when left out | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         cells = (
             f"`{field.alias or name}`",
             worded(field.annotation),
             default(field, required),
-            field.description or "",
+            " ".join(filter(None, [described.get(name), field.description])),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -5,7 +5,6 @@ Read by `validate_request`, which makes a plan of it, and by `sweep_clusters`, w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,19 +13,30 @@ from botocore.exceptions import ClientError
 from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.environment import environment
-from aurora_kerberos.errors import InvalidRequest
+from aurora_kerberos.errors import InvalidRequest, StackIncomplete
 from aurora_kerberos.request import Apply, Listed, Settings, parse, parse_json
 
 ACTIONS = {names.ENABLED: "enable", names.DISABLED: "disable"}  # what the values of the tag stand for
 
 
 def settings() -> Settings:
-    """The stack's parameters, completed by the JSON settings that do not fit one."""
-    name = f"{environment.parameter_prefix}/settings"
-    value = parameter(name)
-    return Settings.read(
-        os.environ, {} if value is None else parse_json(dict[str, Any], value, f"The parameter {name}")
-    )
+    """The stack's parameters, completed by the JSON settings that do not fit one (`ssm:GetParameters`).
+
+    Raises:
+        StackIncomplete: the stack's parameter with its settings is not there.
+        InvalidRequest: naming every field that is wrong.
+    """
+    prefix = environment.parameter_prefix
+    of_stack, of_people = f"{prefix}/stack", f"{prefix}/settings"
+    answer = client("ssm").get_parameters(Names=[of_stack, of_people])
+    found = {each["Name"]: str(each["Value"]) for each in answer["Parameters"]}
+    if of_stack not in found:
+        raise StackIncomplete(
+            f"The parameter {of_stack}, in which the stack keeps its settings, does not exist.",
+            "Deploy the stack again, which makes it.",
+        )
+    more = parse_json(dict[str, Any], found[of_people], f"The parameter {of_people}") if of_people in found else {}
+    return Settings.read(found[of_stack], more)
 
 
 def action(tags: Mapping[str, str]) -> str:

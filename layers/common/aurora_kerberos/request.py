@@ -232,7 +232,7 @@ class Group(BaseModel):
 
 
 class Settings(BaseModel):
-    """The stack's parameters, as `template.yaml` puts them into the environment of `validate_request`.
+    """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>/stack`.
 
     What does not fit a parameter of the stack stands in the SSM parameter `<ParameterPrefix>/settings`, a JSON object
     of the same fields; where both say something, it wins.
@@ -246,33 +246,35 @@ class Settings(BaseModel):
     directory_account_role: str
     directory_share_method: Literal["HANDSHAKE", "ORGANIZATIONS"]
     network: Literal["managed", "existing"]
-    apply: Annotated[Apply, Field(description="When to disturb a cluster that says nothing else.")]
-    move: Annotated[bool, Field(description="Whether clusters may leave another directory's domain for this one.")]
+    apply: Apply
+    move: bool
     vpc_id: str
     subnet_ids: list[str]
-    function_security_group: str
+    function_security_group: Annotated[str, Field(description="The functions' own, which the stack makes.")]
     service_role_name: str
     parameter_prefix: str
     secret_prefix: str
     default_principals: str
     check_principal: Principal
     check_secret: str
-    trusts: list[Trust] = []
-    users: list[User] = []
-    groups: list[Group] = []
+    trusts: list[Trust] = Field([], description="On-premises domains that the directory shall trust (step 2).")
+    users: list[User] = Field([], description="Users that the directory shall have (step 4).")
+    groups: list[Group] = Field([], description="Groups that the directory shall have, with their members (step 4).")
 
     @classmethod
-    def read(cls, environment: Mapping[str, str], extra: Mapping[str, Any]) -> Settings:
-        """The settings of a function's environment, completed by the JSON settings.
+    def read(cls, of_stack: str, more: Mapping[str, Any]) -> Settings:
+        """The settings of a stack, completed by the JSON settings.
+
+        Args:
+            of_stack: the stack's own, `field=value` in each line, as `StackSettings` in `template.yaml` writes them.
+            more: what people have written.
 
         Raises:
             InvalidRequest: naming every field that is wrong.
         """
-        given: dict[str, Any] = {
-            name: environment[name.upper()] for name in cls.model_fields if name.upper() in environment
-        }
+        given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
         given["subnet_ids"] = given.get("subnet_ids", "").split(",")
-        return parse(cls, {**given, **extra}, "The settings")
+        return parse(cls, {**given, **more}, "The settings")
 
 
 Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9][0-9]?)%$")]
