@@ -21,10 +21,10 @@ from botocore.exceptions import ClientError
 from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
 from moto.secretsmanager.models import secretsmanager_backends
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from aurora_kerberos.service_role import trust_policy
-from local import directory_sharing, network, organizations, places, rds, scheduler, secrecy, stack
+from local import directory_sharing, expected_steps, network, organizations, places, rds, scheduler, secrecy, stack
 from local.aws import HOME, Call
 from local.cloud import Cloud, Delivery, Takes
 from local.executions import Execution
@@ -325,12 +325,24 @@ class ExpectedExecution(Part):
     error: str = ""
     message: str = ""
     remedy: str = ""
-    steps: list[str] | None = Field(None, description="The steps visited, in order.")
+    steps: list[str] | str | None = Field(
+        None,
+        description="The steps visited, all of them, in order. `to EnsureNetwork`: each step on the way from the first "
+        "to this one, once, as `statemachine/cluster.steps.yaml` has them, then what the status means: `RecordOutcome` "
+        "with `Succeeded` or `Failed`, or nothing when it was stopped.",
+    )
     waits: list[int] | None = Field(None, description="The seconds of all waits, in order.")
     retries: int | None = Field(None, description="How many failed tasks were tried again.")
     changes: list[str] | None = Field(
         None, description="The calls by which it changed something in AWS, in order; the record of the outcome is none."
     )
+
+    @field_validator("steps")
+    @classmethod
+    def _of_the_state_machine(cls, said: list[str] | str | None) -> list[str] | str | None:
+        if isinstance(said, str):
+            expected_steps.expected(said, "", stack.definition())
+        return said
 
 
 class ExpectedLogin(Part):
@@ -911,7 +923,8 @@ def check_execution(expected: ExpectedExecution, execution: Execution) -> Iterat
     for part in filter(None, (expected.message, expected.remedy)):
         yield contains(f"{name}: outcome", part, text)
     if expected.steps is not None:
-        yield same(f"{name}: steps", expected.steps, execution.steps)
+        steps = expected_steps.expected(expected.steps, expected.status, stack.definition())
+        yield same(f"{name}: steps", steps, execution.steps)
     if expected.waits is not None:
         yield same(f"{name}: waits", expected.waits, [int(seconds) for _, seconds in execution.waits])
     if expected.retries is not None:

@@ -120,6 +120,50 @@ def test_every_task_invokes_the_function_of_its_name() -> None:
     assert set(functions) == {*TASKS, *ROLLOUT_TASKS, "SweepClusters"}
 
 
+INVOKED = [("Cluster", task) for task in TASKS] + [("Rollout", task) for task in ROLLOUT_TASKS]
+
+
+def missing(task: str, functions: Mapping[str, Any], machine: Mapping[str, Any]) -> list[str]:
+    """What template.yaml lacks for a task of a state machine, of which these are the properties."""
+    substitution = machine["DefinitionSubstitutions"].get(task)
+    permission = {"LambdaInvokePolicy": {"FunctionName": {"Ref": task}}}
+    there = {
+        f"the function {task}": task in functions,
+        f"{task}: !GetAtt {task}.Arn under DefinitionSubstitutions": substitution == {"Fn::GetAtt": [task, "Arn"]},
+        f"LambdaInvokePolicy: {{FunctionName: !Ref {task}}} under Policies": permission in machine["Policies"],
+    }
+    return [what for what, is_there in there.items() if not is_there]
+
+
+@pytest.mark.parametrize(("machine", "task"), INVOKED)
+def test_the_template_has_all_that_a_task_needs(machine: str, task: str) -> None:
+    properties = stack.source()["Resources"][f"{machine}StateMachine"]["Properties"]
+    assert not missing(task, stack.functions(), properties), f"for {task} of {machine}StateMachine in template.yaml"
+
+
+def test_what_the_template_lacks_for_a_task_is_named() -> None:
+    machine = stack.source()["Resources"]["ClusterStateMachine"]["Properties"]
+    substitutions = {name: arn for name, arn in machine["DefinitionSubstitutions"].items() if name != "EnsureTrust"}
+    policies = [each for each in machine["Policies"] if "EnsureTrust" not in str(each)]
+    bare = {"DefinitionSubstitutions": substitutions, "Policies": policies}
+    functions = {name: each for name, each in stack.functions().items() if name != "EnsureTrust"}
+    assert missing("EnsureTrust", functions, bare) == [
+        "the function EnsureTrust",
+        "EnsureTrust: !GetAtt EnsureTrust.Arn under DefinitionSubstitutions",
+        "LambdaInvokePolicy: {FunctionName: !Ref EnsureTrust} under Policies",
+    ]
+    assert missing("EnsureNetwork", functions, bare) == []
+
+
+@pytest.mark.parametrize("machine", ["Cluster", "Rollout"])
+def test_the_template_substitutes_and_invokes_nothing_that_is_no_task(machine: str) -> None:
+    properties = stack.source()["Resources"][f"{machine}StateMachine"]["Properties"]
+    tasks = {task for invoking, task in INVOKED if invoking == machine}
+    permitted = {each["LambdaInvokePolicy"]["FunctionName"]["Ref"] for each in properties["Policies"] if len(each) == 1}
+    assert permitted == tasks
+    assert set(properties["DefinitionSubstitutions"]) - {"RolloutBucket"} == tasks
+
+
 def test_a_function_times_out_before_its_state_does() -> None:
     default = stack.source()["Globals"]["Function"]["Timeout"]
     for task, state in {**{name: STATES[name] for name in TASKS}, **ROLLOUT_TASKS}.items():
