@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: demo test lint build member-template bench docs setup packages active-directory lock
+.PHONY: demo test lint build member-template bench docs step setup packages active-directory lock
 
 demo: setup                      ## From the tag to the login, in seconds; writes run.html
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
@@ -32,6 +32,9 @@ bench: setup                     ## The page of figures, docs/benchmarks.md: imp
 
 docs: setup                      ## What of the documentation is made from the code: the picture, the scenario format
 	@$(VENV)/python -m tools docs
+
+step: setup                      ## A new step in all its places: NAME=ensure_example, BEFORE=the step that comes after it
+	@$(VENV)/python -m tools.new_step $(NAME) $(if $(BEFORE),--before $(BEFORE))
 
 setup: packages .venv/ready      ## PostgreSQL, MIT Kerberos and the virtual environment
 

@@ -223,7 +223,7 @@ def test_a_member_whose_last_execution_was_no_success_is_seen_to(as_wanted: Clou
 
 def test_when_to_disturb_is_nothing_to_disturb_for(as_wanted: Cloud, step: Step) -> None:
     tag(as_wanted, kerberos_apply="approval", kerberos_status="enabled", team="sales")
-    set_of_stack(as_wanted, apply="maintenance-window", MOVE="true")
+    set_of_stack(as_wanted, apply="maintenance-window", move="true")
     assert sweep(step) == NOTHING
 
 
