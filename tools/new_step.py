@@ -64,7 +64,7 @@ from __future__ import annotations
 import pytest
 
 from local.cloud import Cloud
-from tests.<<tests>>.conftest import Step, StepFailed
+from tests.steps.conftest import Step, StepFailed
 
 ORDERS = {"id": "orders", "endpoint": "orders.example", "port": 5432}
 
@@ -206,7 +206,6 @@ class Place:
             "Subject": titled(self.subject),
             "cluster": "membership" if made else "plan",
             "early": EARLY if self.is_early else "",
-            "tests": tests_folder(),
             "action": "enable" if self.comes_before("VerifyLogin") else "disable",
         }
 
@@ -248,7 +247,7 @@ def written(place: Place) -> dict[Path, str]:
     test = TEST + (EARLY_TEST if place.is_early else "")
     new = {
         Path("functions") / place.name / "app.py": FUNCTION,
-        Path("tests") / tests_folder() / f"test_{place.name}.py": test,
+        Path("tests") / "steps" / f"test_{place.name}.py": test,
         Path("scenarios") / f"failed-{place.name.replace('_', '-')}.yaml": SCENARIO,
     }
     texts = {path: filled(text, place.values) for path, text in new.items()}
@@ -318,11 +317,6 @@ def titled(name: str) -> str:
 def folder_of(step: str) -> str:
     """The folder of a state's function."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", step).lower()
-
-
-def tests_folder() -> str:
-    """Where the tests of steps are."""
-    return "steps" if (ROOT / "tests" / "steps" / "conftest.py").exists() else "unit"
 
 
 def tell(texts: Mapping[Path, str]) -> None:

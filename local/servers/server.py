@@ -43,14 +43,16 @@ class Server:
             text=True,
             **identity,  # type: ignore[call-overload]  # user, group and extra_groups, or none of them
         )
+        # Somebody has to go on reading, or the server would wait for that.
+        self._reader = threading.Thread(target=collections.deque, args=(self._lines(), 0), daemon=True)
         atexit.register(self.stop)
         for line in self._lines():
             if ready in line:
                 break
         else:
+            self.stop()
             raise ServerError(f"{command[0]} did not start: {''.join(self._last_words)}")
-        # Somebody has to go on reading, or the server would wait for that.
-        threading.Thread(target=collections.deque, args=(self._lines(), 0), daemon=True).start()
+        self._reader.start()
 
     def _lines(self) -> collections.abc.Iterator[str]:
         for line in self._process.stdout or ():
@@ -67,6 +69,10 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._reader.is_alive():
+            self._reader.join(timeout=10)  # to the end of what the server has said
+        if self._process.stdout:
+            self._process.stdout.close()
 
 
 def user_group(user: str) -> int:

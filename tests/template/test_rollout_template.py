@@ -126,12 +126,12 @@ CLUSTER = "arn:aws:rds:eu-central-1:123456789012:cluster:orders"
 
 
 @pytest.fixture(scope="module")
-def member() -> Iterator[tuple[Any, list[Any]]]:
+def member() -> tuple[Any, list[Any]]:
     """The role's trust policy and its statements, as deployed."""
     with Cloud({"ManagementAccountId": "210987654321"}) as cloud:
         name = f"aurora-kerberos-member-{cloud.region}"
         role = cloud.client("iam").get_role(RoleName=name)["Role"]
-        yield role["AssumeRolePolicyDocument"], list(policies.statements_of(cloud.home, name))
+        return role["AssumeRolePolicyDocument"], list(policies.statements_of(cloud.home, name))
 
 
 def test_the_member_role_is_for_the_management_account_with_the_external_id(member: tuple[Any, list[Any]]) -> None:

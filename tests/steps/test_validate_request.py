@@ -14,7 +14,7 @@ from local.cloud import Cloud
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed, set_of_stack
+from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
 
@@ -397,7 +397,5 @@ def test_the_digest_is_of_what_is_wanted_and_not_of_when_and_by_whom(cloud: Clou
 
 def test_a_stack_without_its_settings_is_told_as_that(cloud: Cloud, step: Step) -> None:
     cloud.client("ssm").delete_parameter(Name="/aurora-kerberos/stack")
-    with pytest.raises(
-        StepFailed, match=r"StackIncomplete: The parameter /aurora-kerberos/stack.* does not exist"
-    ):
+    with pytest.raises(StepFailed, match=r"StackIncomplete: The parameter /aurora-kerberos/stack.* does not exist"):
         plan(step)

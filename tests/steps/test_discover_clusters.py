@@ -18,8 +18,8 @@ from local.core.places import HOME
 from local.scenario.format import Cluster
 from local.scenario.prepare import add_cluster
 from local.services.rds.backend import cluster_of
-from tests.unit.conftest import ROLE, Step, StepFailed
-from tests.unit.rollouts import EXECUTION, FAR, arn, called, forbid, read, rollout_cloud
+from tests.steps.conftest import ROLE, Step, StepFailed
+from tests.steps.rollouts import EXECUTION, FAR, arn, called, forbid, read, rollout_cloud
 
 ASKED = {"kerberos": "enabled", "kerberos-status": "enabled", "team": "sales"}
 

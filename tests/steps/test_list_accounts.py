@@ -11,8 +11,8 @@ from moto.organizations.models import FakeAccount, organizations_backends
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.services.organizations import Organization, establish
-from tests.unit.conftest import Step, StepFailed
-from tests.unit.rollouts import EXECUTION, FAR, called, read, rollout_cloud
+from tests.steps.conftest import Step, StepFailed
+from tests.steps.rollouts import EXECUTION, FAR, called, read, rollout_cloud
 
 
 @pytest.fixture

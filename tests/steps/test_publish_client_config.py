@@ -9,7 +9,7 @@ import psycopg2.extensions
 import pytest
 
 from local.cloud import Cloud
-from tests.unit.conftest import Step
+from tests.steps.conftest import Step
 
 PREFIX = "/aurora-kerberos/clients/orders"
 CLUSTER = {

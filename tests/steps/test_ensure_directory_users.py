@@ -16,7 +16,7 @@ from local.core.faults import AwsError, Fault, Faults
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory, add_groups, create_users
 from local.services.directory import data as directory_fakes
-from tests.unit.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
+from tests.steps.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 DS = botocore.session.get_session().get_service_model("ds")
 DATA = botocore.session.get_session().get_service_model("ds-data")

@@ -32,7 +32,7 @@ def test_a_new_step_is_in_all_its_places_and_passes(project: Path) -> None:
     said = run(project, "tools.new_step", "ensure_example", "--before", "EnsureDirectory")
     for path in ("functions/ensure_example/app.py", "scenarios/failed-ensure-example.yaml", "README.md"):
         assert f"  {path}:" in said  # where something is left to write
-    test = f"tests/{new_step.tests_folder()}/test_ensure_example.py"
+    test = "tests/steps/test_ensure_example.py"
     run(project, "ruff", "format", "--check", "functions", test)
     run(project, "ruff", "check", "functions", test)
     run(project, "mypy", "functions/ensure_example/app.py")

@@ -14,7 +14,7 @@ from local.core.calls import fakes
 from local.core.faults import Fault, Faults
 from local.scenario.expectations import registry_item
 from local.services.rds.backend import cluster_of
-from tests.unit.conftest import Step, StepFailed
+from tests.steps.conftest import Step, StepFailed
 
 ROOT = Path(__file__).parents[2]
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:machine:run"

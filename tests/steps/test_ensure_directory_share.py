@@ -14,7 +14,7 @@ from local.scenario.prepare import add_directory
 from local.services.directory import sharing
 from local.services.directory.directories import Share
 from local.services.organizations import Accounts, Organization
-from tests.unit.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
+from tests.steps.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 HOME = "123456789012"
 MODEL = botocore.session.get_session().get_service_model("ds")

@@ -19,8 +19,8 @@ from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.core.places import HOME
 from local.services.lambda_functions import ROOT, load
-from tests.unit.conftest import Step, StepFailed
-from tests.unit.rollouts import (
+from tests.steps.conftest import Step, StepFailed
+from tests.steps.rollouts import (
     EXECUTION,
     FAR,
     ID,

@@ -13,7 +13,7 @@ from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.services.iam.roles import Roles
 from local.services.rds.backend import Aurora, cluster_of, members, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed, polls_in
+from tests.steps.conftest import ROLE, Step, StepFailed, polls_in
 
 NOW = "2026-01-05T09:00:00+00:00"
 

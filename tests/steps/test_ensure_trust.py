@@ -12,7 +12,7 @@ from local.core.calls import fakes
 from local.core.faults import AwsError, Fault, Faults
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
-from tests.unit.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
+from tests.steps.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 MODEL = botocore.session.get_session().get_service_model("ds")
 STATES = getattr(MODEL.shape_for("TrustState"), "enum", [])

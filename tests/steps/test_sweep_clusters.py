@@ -16,7 +16,7 @@ from local.core.faults import Fault, Faults
 from local.scenario.format import Cluster
 from local.scenario.prepare import add_cluster
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed, set_of_stack
+from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
 
 NOW = datetime.fromisoformat("2026-01-05T09:00:00+00:00")
 NOTHING: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}

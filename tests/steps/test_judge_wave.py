@@ -9,8 +9,8 @@ import pytest
 
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
-from tests.unit.conftest import Step, StepFailed
-from tests.unit.rollouts import (
+from tests.steps.conftest import Step, StepFailed
+from tests.steps.rollouts import (
     EARLIER,
     EXECUTION,
     ID,

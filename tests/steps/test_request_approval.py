@@ -9,7 +9,7 @@ import pytest
 
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
-from tests.unit.conftest import Step, StepFailed
+from tests.steps.conftest import Step, StepFailed
 
 TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAb2+x/9Yg=="
 WHAT = "Cluster orders joins the domain of d-1234567890, then its instances restart: orders-2, orders-1."

@@ -16,8 +16,8 @@ from aurora_kerberos.rollout import work
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.core.places import HOME
-from tests.unit.conftest import Step, StepFailed
-from tests.unit.rollouts import (
+from tests.steps.conftest import Step, StepFailed
+from tests.steps.rollouts import (
     EXECUTION,
     FAR,
     ID,

@@ -11,7 +11,7 @@ from aurora_kerberos import clusters
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed, polls_in, run_step
+from tests.steps.conftest import ROLE, Step, StepFailed, polls_in, run_step
 
 # "Understanding domain membership" of the guide, and the API reference of DomainMembership.
 ENDS_BY_ITSELF = {

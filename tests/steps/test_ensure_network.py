@@ -18,7 +18,7 @@ from local.core.faults import Fault, Faults
 from local.scenario.format import AtStart, Cluster, Directory, Role
 from local.scenario.prepare import add_role, prepare
 from local.services.ec2.vpcs import AclRule, Vpc, other_side, peer
-from tests.unit.conftest import StepFailed
+from tests.steps.conftest import StepFailed
 
 ELSEWHERE = "222222222222"
 ROLE = f"arn:aws:iam::{ELSEWHERE}:role/aurora-kerberos-directory-account"

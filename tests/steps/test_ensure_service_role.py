@@ -13,7 +13,7 @@ from local.core.calls import fakes
 from local.core.faults import Fault, Faults
 from local.services import lambda_functions
 from local.services.lambda_functions import surroundings
-from tests.unit.conftest import ROLE, Step, StepFailed
+from tests.steps.conftest import ROLE, Step, StepFailed
 
 POLICY = "service-role/AmazonRDSDirectoryServiceAccess"
 

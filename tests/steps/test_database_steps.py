@@ -19,7 +19,7 @@ from local.scenario.login import login
 from local.scenario.prepare import add_groups, create_users
 from local.servers.server import LOOPBACK
 from local.services.rds.backend import cluster_of
-from tests.unit.conftest import Step, StepFailed, polls_in, run_step
+from tests.steps.conftest import Step, StepFailed, polls_in, run_step
 
 ALICE = "alice@CORP.EXAMPLE.COM"
 

@@ -15,7 +15,7 @@ from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
-from tests.unit.conftest import Step, StepFailed, polls_in
+from tests.steps.conftest import Step, StepFailed, polls_in
 
 STAGES = getattr(botocore.session.get_session().get_service_model("ds").shape_for("DirectoryStage"), "enum", [])
 WAITING = {"Requested", "Creating", "Created", "Impaired", "Restoring", "Updating"}

@@ -16,8 +16,8 @@ from local.scenario.format import Cluster
 from local.scenario.prepare import add_cluster
 from local.services.event_bridge import DefaultBus
 from local.services.rds.backend import cluster_of, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed
-from tests.unit.rollouts import (
+from tests.steps.conftest import ROLE, Step, StepFailed
+from tests.steps.rollouts import (
     EXECUTION,
     FAR,
     ID,

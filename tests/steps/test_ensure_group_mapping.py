@@ -13,7 +13,7 @@ from local.scenario.format import Cluster, Membership
 from local.scenario.prepare import add_cluster, add_membership, add_parameter_group
 from local.services.rds import parameter_groups
 from local.services.rds.backend import cluster_of, set_status
-from tests.unit.conftest import Step, StepFailed
+from tests.steps.conftest import Step, StepFailed
 
 MAPPED = [{"group": "dba", "sid": "S-1-5-21-1-2-3-1106", "role": "dba_role", "roles": [], "weight": 7}]
 GROUP = "orders-parameters"

@@ -6,7 +6,7 @@ import pytest
 
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
-from tests.unit.conftest import Step, StepFailed
+from tests.steps.conftest import Step, StepFailed
 
 PREFIX = "/aurora-kerberos/clients"
 

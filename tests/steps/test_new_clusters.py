@@ -19,7 +19,7 @@ from local.scenario.format import AtStart, Cluster, Directory, Membership, Role
 from local.scenario.happenings import resolved
 from local.scenario.prepare import prepare
 from local.services.rds.backend import cluster_of, moto_rds
-from tests.unit.conftest import ROLE, Step, StepFailed
+from tests.steps.conftest import ROLE, Step, StepFailed
 
 pytestmark = pytest.mark.xdist_group("new_clusters")
 
