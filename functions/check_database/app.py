@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TypedDict
 
 from aurora_kerberos.database.master import master, refuse_unfit_roles
-from aurora_kerberos.database.session import Cluster, has_database
+from aurora_kerberos.database.session import has_database
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.principals import Grant
 from aurora_kerberos.step import Ready, step
 

@@ -6,12 +6,12 @@ not so, or the stack's `Network` is `existing`, nothing is changed, and the next
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from aurora_kerberos import security_groups
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.network import Place, peered, tcp
+from aurora_kerberos.plan import Cluster, Network
 from aurora_kerberos.step import Ready, Waiting, step
 
 
@@ -19,8 +19,8 @@ class Arguments(TypedDict):
     """`cluster` and `network` of the plan; the ARN of the `execution` names the account."""
 
     execution: str
-    cluster: Mapping[str, Any]
-    network: Mapping[str, Any]
+    cluster: Cluster
+    network: Network
 
 
 @step

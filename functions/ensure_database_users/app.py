@@ -13,8 +13,9 @@ from psycopg2 import sql
 
 from aurora_kerberos.database.master import master, refuse_unfit_roles
 from aurora_kerberos.database.roles import NO_MARK, Mark, Role, completed, existing, take, write_mark
-from aurora_kerberos.database.session import Cluster, Session, has_database
+from aurora_kerberos.database.session import Session, has_database
 from aurora_kerberos.errors import DatabaseUnreachable, GroupMappingUnavailable
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.principals import Grant, Mapped
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 

@@ -12,6 +12,7 @@ from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message, redacted
 from aurora_kerberos.errors import AwsRefused, DirectoryAmbiguous, DirectoryNotFound, DirectoryUnusable
 from aurora_kerberos.passwords import generated
+from aurora_kerberos.plan import Directory, WantedDirectory
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 DEADLINE = 90 * MINUTE
@@ -22,26 +23,10 @@ BROKEN = {"Failed", "RestoreFailed", "Inoperable", "Deleting", "Deleted"}
 TYPES = {"MicrosoftAD", "SharedMicrosoftAD"}
 
 
-class Directory(TypedDict):
-    """The plan's `directory`.
-
-    `id` may be empty. `role` is the ARN of the role of the directory's account, when that is another one. The rest is
-    for creating a directory.
-    """
-
-    id: str
-    dns_name: str
-    edition: str
-    vpc_id: str
-    subnet_ids: list[str]
-    admin_secret: str
-    role: str
-
-
 class Arguments(TypedDict):
     """`directory` of the plan; the ARN of the `execution`; `now`: ISO 8601."""
 
-    directory: Directory
+    directory: WantedDirectory
     execution: str
     now: str
 
@@ -82,7 +67,7 @@ def being_created(name: str) -> Waiting:
     return Waiting(f"Directory {name} is being created", at_least=TAKES_AT_LEAST, deadline=DEADLINE)
 
 
-def create_once(wanted: Directory, execution: str, now: str) -> Waiting:
+def create_once(wanted: WantedDirectory, execution: str, now: str) -> Waiting:
     """Create the directory, unless another execution is about to: AWS would make two of the same name."""
     holder = leases.take(f"directory:{wanted['dns_name']}", execution, now)
     if holder != execution:
@@ -91,7 +76,7 @@ def create_once(wanted: Directory, execution: str, now: str) -> Waiting:
     return being_created(found["DirectoryId"] if found else create(wanted))
 
 
-def find(wanted: Directory) -> dict[str, Any] | None:
+def find(wanted: WantedDirectory) -> dict[str, Any] | None:
     """The directory of that id, or the only living one of that DNS name (`ds:DescribeDirectories`)."""
     ds = client("ds", wanted["role"])
     if wanted["id"]:
@@ -128,7 +113,7 @@ def where(role: str) -> str:
     return f"the account of the role {role}" if role else "this account"
 
 
-def create(wanted: Directory) -> str:
+def create(wanted: WantedDirectory) -> str:
     """Create the directory in two of the stack's subnets; its id (`ds:CreateMicrosoftAD`)."""
     subnet_ids = two_subnets(wanted["subnet_ids"])
     description = f"The user Admin of the directory {wanted['dns_name']}"
@@ -164,7 +149,7 @@ def two_subnets(subnet_ids: list[str]) -> list[str]:
     return [subnet for _, subnet in sorted(zones.items())][:2]
 
 
-def described(found: Mapping[str, Any], role: str) -> dict[str, Any]:
+def described(found: Mapping[str, Any], role: str) -> Directory:
     """What later steps need; a shared directory tells its addresses only through its owner's description.
 
     `owner_account` is empty for a directory of this account. `shared` tells that the id is this account's own for a

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.errors import ShareRefused
+from aurora_kerberos.plan import Directory
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 DEADLINE = 30 * MINUTE
@@ -26,15 +27,6 @@ REMEDIES = {
     "account the management account of the organization that both are in, with all features enabled.",
     "ShareLimitExceededException": "End a share that nobody needs, use another edition, or ask for a higher quota.",
 }
-
-
-class Directory(TypedDict):
-    """The outputs of `ensure_directory`, as far as they are needed here."""
-
-    id: str
-    owner_account: str
-    shared: bool
-    role: str
 
 
 class Arguments(TypedDict):

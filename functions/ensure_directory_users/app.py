@@ -23,6 +23,7 @@ from aurora_kerberos.errors import (
     DirectoryUserUnfit,
     SecretUnusable,
 )
+from aurora_kerberos.plan import Directory, DirectoryUsers
 from aurora_kerberos.principals import Grant, merged, written
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
@@ -33,29 +34,11 @@ GROUP_DEADLINE = 5 * MINUTE
 ATTRIBUTES = {"GivenName": "given_name", "Surname": "surname", "EmailAddress": "email"}
 
 
-class Directory(TypedDict):
-    """The outputs of `ensure_directory`, as far as they are needed here."""
-
-    id: str
-    realm: str
-    owner_account: str
-    shared: bool
-    role: str
-
-
-class Wanted(TypedDict):
-    """The plan's `directory_users`."""
-
-    users: list[Mapping[str, str]]
-    groups: list[Mapping[str, Any]]
-    principal_groups: list[Mapping[str, Any]]
-
-
 class Arguments(TypedDict):
     """`directory`; `directory_users` and `principals` of the plan; `progress`: what was `made` so far, at first {}."""
 
     directory: Directory
-    wanted: Wanted
+    wanted: DirectoryUsers
     principals: list[Grant]
     progress: Mapping[str, list[str]]
 
@@ -81,7 +64,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     return replace(result, outputs={**result.outputs, "made": made})
 
 
-def ensure(directory: Directory, wanted: Wanted, principals: list[Grant], made: list[str]) -> Ready | Waiting:
+def ensure(directory: Directory, wanted: DirectoryUsers, principals: list[Grant], made: list[str]) -> Ready | Waiting:
     """Do what is missing; `made` gets a line for each thing that is done."""
     if waiting := ensure_access(directory):
         return waiting
@@ -309,7 +292,7 @@ def members(directory: Directory, group: str) -> list[dict[str, str]]:
     return [member for page in found for member in page["Members"]]
 
 
-def look_up(directory: Directory, groups: list[Mapping[str, Any]], principals: list[Grant]) -> Ready | Waiting:
+def look_up(directory: Directory, groups: list[dict[str, Any]], principals: list[Grant]) -> Ready | Waiting:
     """Ready with what groups stand for: the users in them, or a mapping of the group to a database role."""
     grants, mappings, expanded = [*principals], [], []
     for group in groups:

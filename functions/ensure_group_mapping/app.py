@@ -6,13 +6,13 @@ group. The restart that it needs is the one that follows joining the domain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from aurora_kerberos import clusters
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import GroupMappingUnavailable
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.principals import Mapped
 from aurora_kerberos.step import Ready, Waiting, step, unapproved
 
@@ -25,7 +25,7 @@ HARMLESS_SINCE = datetime(2025, 5, 1, tzinfo=UTC)
 class Arguments(TypedDict):
     """`cluster` and `apply` of the plan; `approved`: whether somebody has; `mappings`: of `ensure_directory_users`."""
 
-    cluster: Mapping[str, Any]
+    cluster: Cluster
     apply: str
     approved: bool
     mappings: list[Mapped]

@@ -24,6 +24,7 @@ from aurora_kerberos.errors import (
     RestartDue,
     ServiceRoleInvalid,
 )
+from aurora_kerberos.plan import Cluster, Creation
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step, unapproved
 
 FAILED = {"enable-kerberos-failed", "failed"}
@@ -58,8 +59,8 @@ class Arguments(TypedDict):
     `approved`: whether somebody has; `now`: ISO 8601; `progress`: {} at first.
     """
 
-    cluster: Mapping[str, Any]
-    way: Mapping[str, Any]
+    cluster: Cluster
+    way: Creation
     apply: str
     move: bool
     approved: bool
@@ -199,7 +200,7 @@ def make_cluster(arguments: Arguments, progress: Progress) -> Waiting:
     return being_created(arguments["cluster"]["id"], {**progress, "made": True})
 
 
-def make_instances(missing: list[Mapping[str, Any]], arguments: Arguments, progress: Progress) -> Waiting:
+def make_instances(missing: list[dict[str, Any]], arguments: Arguments, progress: Progress) -> Waiting:
     """Make the instances that are not there; the first of a cluster is its writer (`rds:CreateDBInstance`)."""
     cluster = arguments["cluster"]["id"]
     for instance in missing:
@@ -377,10 +378,10 @@ def restart_by_others(left: list[str], progress: Progress) -> Waiting:
     return Waiting(f"{order} must restart, by RDS or a person", deadline=8 * DAY, otherwise=due, outputs=progress)
 
 
-def joined(cluster: Mapping[str, Any], planned: Mapping[str, Any]) -> dict[str, Any]:
+def joined(cluster: Mapping[str, Any], planned: Cluster) -> Cluster:
     """The plan's `cluster` with what is known of one that has been made meanwhile."""
     if planned["endpoint"]:
-        return dict(planned)
+        return planned
     managed = cluster.get("MasterUserSecret", {}).get("SecretArn", "")
     return {
         **planned,

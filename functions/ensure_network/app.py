@@ -26,6 +26,7 @@ from aurora_kerberos.network import (
     unreachable,
     wanting,
 )
+from aurora_kerberos.plan import Cluster, Directory, Network
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 # The statuses of "VPC peering connection lifecycle" (VPC peering guide); those not named here pass by themselves.
@@ -46,9 +47,9 @@ class Arguments(TypedDict):
     """
 
     execution: str
-    cluster: Mapping[str, Any]
-    directory: Mapping[str, Any]
-    network: Mapping[str, Any]
+    cluster: Cluster
+    directory: Directory
+    network: Network
     progress: Progress | dict[str, Any]
 
 

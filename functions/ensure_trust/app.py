@@ -16,6 +16,7 @@ from aurora_kerberos.errors import (
     TrustFailed,
     TrustNotVerified,
 )
+from aurora_kerberos.plan import Directory, Trust
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 DEADLINE = 30 * MINUTE
@@ -36,19 +37,10 @@ LIKELY_CAUSES = (
 )
 
 
-class Trust(TypedDict):
-    """One of the plan's `trusts`."""
-
-    domain: str
-    direction: str
-    dns_ips: list[str]
-    password_secret: str
-
-
 class Arguments(TypedDict):
     """`directory`: the outputs of `ensure_directory`; `trusts` of the plan."""
 
-    directory: Mapping[str, Any]
+    directory: Directory
     trusts: list[Trust]
 
 
@@ -78,7 +70,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     return left[0] if left else Ready({"realms": [wanted["domain"].upper() for wanted in trusts]})
 
 
-def trusts_of(directory: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def trusts_of(directory: Directory) -> dict[str, dict[str, Any]]:
     """The directory's trusts by lower-case domain (`ds:DescribeTrusts`)."""
     pages = client("ds", directory["role"]).get_paginator("describe_trusts").paginate(DirectoryId=directory["id"])
     trusts = [trust for page in pages for trust in page["Trusts"] if trust["TrustState"] != "Deleted"]
@@ -102,7 +94,7 @@ def refuse_different(wanted: Trust, found: Mapping[str, Any]) -> None:
         )
 
 
-def ensure(directory: Mapping[str, Any], wanted: Trust, found: Mapping[str, Any] | None) -> Waiting | None:
+def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None) -> Waiting | None:
     """Do the next missing thing for one trust; None when it is Verified."""
     domain, state = wanted["domain"], found["TrustState"] if found else ""
     if found and state in BROKEN:
@@ -141,7 +133,7 @@ def reason(found: Mapping[str, Any], wanted: Trust) -> str:
     return f"AWS says: {said.replace(secret(wanted['password_secret'], 'password')['password'], '***')}"
 
 
-def correct_forwarder(directory: Mapping[str, Any], wanted: Trust) -> bool:
+def correct_forwarder(directory: Directory, wanted: Trust) -> bool:
     """Whether the directory has a conditional forwarder for the domain; if it has, its addresses are made right."""
     ds, domain = client("ds", directory["role"]), wanted["domain"]
     listed = ds.describe_conditional_forwarders(DirectoryId=directory["id"])["ConditionalForwarders"]
@@ -165,7 +157,7 @@ def addresses(forwarder: Mapping[str, Any]) -> set[Any]:
     return {ip_address(ip) for name in ("DnsIpAddrs", "DnsIpv6Addrs") for ip in forwarder.get(name) or []}
 
 
-def create(directory: Mapping[str, Any], wanted: Trust, forwarder: Mapping[str, list[str]]) -> None:
+def create(directory: Directory, wanted: Trust, forwarder: Mapping[str, list[str]]) -> None:
     """Make this side of the trust, and the conditional forwarder that it needs (`ds:CreateTrust`)."""
     password = secret(wanted["password_secret"], "password")["password"]
     try:

@@ -9,13 +9,14 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, names
 from aurora_kerberos.aws import client, code
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step, unapproved
 
 
 class Arguments(TypedDict):
     """`cluster` and `apply` of the plan; `approved`: whether somebody has; `progress`: {} at first."""
 
-    cluster: Mapping[str, Any]
+    cluster: Cluster
     apply: str
     approved: bool
     progress: Mapping[str, Any]

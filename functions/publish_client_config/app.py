@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 from urllib.parse import quote
 
 from aurora_kerberos import krb5, names
 from aurora_kerberos.aws import client
+from aurora_kerberos.plan import Cluster, Directory, Trust
 from aurora_kerberos.step import Ready, step
 
 USER = "<user>"
@@ -17,17 +17,20 @@ USER = "<user>"
 class Arguments(TypedDict):
     """`cluster` that has joined, `directory`, `trusts` of the plan; `prefix` of the names of the parameters."""
 
-    cluster: Mapping[str, Any]
-    directory: krb5.Directory
-    trusts: list[Mapping[str, Any]]
+    cluster: Cluster
+    directory: Directory
+    trusts: list[Trust]
     prefix: str
 
 
 @step
 def handler(arguments: Arguments) -> Ready:
     """Ready when both parameters hold what they must; what holds it already is left alone."""
-    conf = krb5.conf(arguments["directory"], arguments["trusts"])
-    strings = connection_strings(arguments["cluster"], arguments["directory"], arguments["trusts"])
+    directory, trusts = arguments["directory"], arguments["trusts"]
+    # The DNS servers of a trusted domain are its domain controllers in every Active Directory whose DNS is its own.
+    trusted = {trust["domain"]: trust["dns_ips"] for trust in trusts}
+    conf = krb5.conf({directory["dns_name"]: directory["dns_ips"], **trusted})
+    strings = connection_strings(arguments["cluster"], directory, trusts)
     both = conf, json.dumps(strings, indent=2)
     wanted = dict(zip(names.client_parameters(arguments["prefix"]), both, strict=True))
     found = client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
@@ -38,9 +41,7 @@ def handler(arguments: Arguments) -> Ready:
     return Ready({"krb5_conf": conf, "connect": strings, "parameters": sorted(wanted)})
 
 
-def connection_strings(
-    cluster: Mapping[str, Any], directory: krb5.Directory, trusts: list[Mapping[str, Any]]
-) -> dict[str, str]:
+def connection_strings(cluster: Cluster, directory: Directory, trusts: list[Trust]) -> dict[str, str]:
     """How to connect as `<user>`, whose place a principal's name takes ("Connecting with Kerberos authentication")."""
     host, port, database = cluster["endpoint"], cluster["port"], cluster["database"]
     user = f"{USER}@{directory['realm']}"

@@ -7,13 +7,13 @@ SendTaskFailure on the state machine can answer.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from aurora_kerberos import names
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
 from aurora_kerberos.environment import environment
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.step import Ready, step
 
 
@@ -21,7 +21,7 @@ class Arguments(TypedDict):
     """`what` is going to be done to the `cluster` of the plan; `token` of the waiting task; `days` it waits."""
 
     execution: str
-    cluster: Mapping[str, Any]
+    cluster: Cluster
     what: str
     token: str
     days: int

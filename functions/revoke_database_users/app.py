@@ -9,7 +9,8 @@ from typing import TypedDict
 
 from aurora_kerberos.database.master import master
 from aurora_kerberos.database.roles import Mark, existing, take, write_mark
-from aurora_kerberos.database.session import Cluster, has_database
+from aurora_kerberos.database.session import has_database
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.step import Ready, step
 
 

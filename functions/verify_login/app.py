@@ -17,8 +17,8 @@ import psycopg2
 
 from aurora_kerberos.aws import secret_content
 from aurora_kerberos.database.master import connect
-from aurora_kerberos.database.session import Cluster
 from aurora_kerberos.errors import LoginRefused, SecretUnusable
+from aurora_kerberos.plan import Check, Cluster
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 from aurora_kerberos.tickets import TicketRefused, take_ticket
 
@@ -37,13 +37,6 @@ REMEDIES = {
     "Key version is not available": "The cluster's service key is being renewed: start again in some minutes.",
     "Clock skew": "The clocks of directory and database differ by more than five minutes: ask AWS Support.",
 }
-
-
-class Check(TypedDict):
-    """The plan's `check`: who logs in, and the secret with `password` or base64 `keytab`; an empty one means nobody."""
-
-    principal: str
-    secret: str
 
 
 class Arguments(TypedDict):

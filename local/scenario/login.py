@@ -114,5 +114,4 @@ def published(cloud: Cloud, cluster: str) -> str:
     found = cloud.client("ssm").get_parameters(Names=[name])["Parameters"]
     if found:
         return str(found[0]["Value"])
-    directory = cloud.directories.all()[0]
-    return krb5.conf({"realm": directory.name.upper(), "dns_name": directory.name, "dns_ips": []}, [])
+    return krb5.conf({cloud.directories.all()[0].name: []})

@@ -16,10 +16,7 @@ REALM = "CORP.EXAMPLE.COM"
 
 # What step 8 publishes for clients, with domain controllers at addresses where nobody listens.
 NOWHERE = ["127.0.0.2:9"]
-CLIENT = krb5.conf(
-    {"realm": REALM, "dns_name": REALM.lower(), "dns_ips": NOWHERE},
-    [{"domain": "onprem.example.com", "dns_ips": NOWHERE}],
-)
+CLIENT = krb5.conf({REALM.lower(): NOWHERE, "onprem.example.com": NOWHERE})
 
 
 class Joined(Protocol):

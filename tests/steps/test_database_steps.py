@@ -671,7 +671,7 @@ def test_a_password_that_does_not_do_is_told_with_a_remedy(  # noqa: PLR0917  a 
     elif trouble:
         kdc._admin("modprinc", trouble, "kerberos-check")
     check = {"principal": "kerberos-check@CORP.EXAMPLE.COM", "secret": name}
-    conf = krb5.conf({"realm": "CORP.EXAMPLE.COM", "dns_name": "corp.example.com", "dns_ips": ["127.0.0.2"]}, [])
+    conf = krb5.conf({"corp.example.com": ["127.0.0.2"]})
     with pytest.raises(StepFailed) as failed:
         run_step(cloud, step, "VerifyLogin", cluster=target, krb5_conf=conf, check=check)
     assert failed.value.error == "LoginRefused"
@@ -684,7 +684,7 @@ def test_a_login_that_does_not_succeed_gets_ten_minutes(cloud: Cloud, step: Step
     name = "aurora-kerberos/kerberos-check"
     cloud.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps({"password": "not-this-one-7"}))
     allow_secret(cloud, name)
-    conf = krb5.conf({"realm": "CORP.EXAMPLE.COM", "dns_name": "corp.example.com", "dns_ips": ["127.0.0.2"]}, [])
+    conf = krb5.conf({"corp.example.com": ["127.0.0.2"]})
     check = {"principal": "kerberos-check@CORP.EXAMPLE.COM", "secret": name}
     asked = {"cluster": target, "krb5_conf": conf, "check": check}
     reason = step("VerifyLogin", **asked)["reason"]
@@ -709,7 +709,7 @@ def test_a_login_leaves_no_file_and_no_environment_behind(cloud: Cloud, tmp_path
 
         before = dict(os.environ)
         nowhere = {"endpoint": "x.rds.amazonaws.com", "port": 9, "database": "postgres"}
-        conf = krb5.conf({"realm": "R.X", "dns_name": "r.x", "dns_ips": ["127.0.0.1"]}, [])
+        conf = krb5.conf({"r.x": ["127.0.0.1"]})
         with pytest.raises(Exception, match="refused"):
             module["login"](nowhere, conf, "alice@R.X", key.read_bytes())
         assert dict(os.environ) == before

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
 
 
-class Directory(TypedDict):
-    """The outputs of `ensure_directory`, as far as a Kerberos client needs them."""
-
-    realm: str
-    dns_name: str
-    dns_ips: list[str]
-
-
-def conf(directory: Directory, trusts: Sequence[Mapping[str, Any]]) -> str:
+def conf(domains: Mapping[str, Sequence[str]]) -> str:
     """A krb5.conf that needs no DNS: the domain controllers by address, Aurora's endpoints in the directory's realm.
 
-    The DNS servers of a trusted domain (`trusts` of the plan) are taken for its domain controllers, as they are in
-    every Active Directory whose DNS is its own.
+    Args:
+        domains: DNS name → addresses of the domain controllers, the directory's own domain before the trusted ones.
+            Each address may have a port.
     """
-    domains = {directory["dns_name"]: directory["dns_ips"], **{trust["domain"]: trust["dns_ips"] for trust in trusts}}
+    default_realm = next(iter(domains)).upper()
     realms = "".join(realm(name.upper(), addresses) for name, addresses in domains.items())
     own = "".join(f"  .{name} = {name.upper()}\n  {name} = {name.upper()}\n" for name in domains)
     return f"""\
 [libdefaults]
-  default_realm = {directory["realm"]}
+  default_realm = {default_realm}
   dns_lookup_kdc = false
   dns_lookup_realm = false
   dns_canonicalize_hostname = false
@@ -36,8 +28,8 @@ def conf(directory: Directory, trusts: Sequence[Mapping[str, Any]]) -> str:
 {realms}
 [domain_realm]
 {own}\
-  .rds.amazonaws.com = {directory["realm"]}
-  .amazonaws.com.cn = {directory["realm"]}
+  .rds.amazonaws.com = {default_realm}
+  .amazonaws.com.cn = {default_realm}
 """
 
 

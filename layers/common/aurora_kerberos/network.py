@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import NetworkBlocked
+from aurora_kerberos.plan import Cluster, Network
 
 PROTOCOLS = {"6": "tcp", "17": "udp", "all": "-1"}
 ANY_PROTOCOL = "-1"
@@ -93,13 +94,13 @@ class Place:
         self._addresses = [IPv4Network(address) for address in addresses]
 
     @classmethod
-    def of_cluster(cls, cluster: Mapping[str, Any], account: str) -> Place:
+    def of_cluster(cls, cluster: Cluster, account: str) -> Place:
         """The plan's `cluster`, be it still to be made."""
         groups, subnets = cluster["security_groups"], cluster["subnet_ids"]
         return cls(f"cluster {cluster['id']}", cluster["vpc_id"], subnets, groups, account=account)
 
     @classmethod
-    def of_functions(cls, network: Mapping[str, Any], account: str) -> Place:
+    def of_functions(cls, network: Network, account: str) -> Place:
         """The functions of this stack that are in its VPC; the plan's `network` has it."""
         groups, subnets = [network["function_security_group"]], network["function_subnet_ids"]
         vpc = network["function_vpc_id"]

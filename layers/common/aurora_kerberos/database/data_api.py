@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from psycopg2 import sql
 
 from aurora_kerberos.aws import ERRORS, client, code, message
-from aurora_kerberos.database.session import Cluster, Row, Statement, statement_refused
+from aurora_kerberos.database.session import Row, Statement, statement_refused
 from aurora_kerberos.errors import AwsUnavailable, DatabaseUnreachable, KerberosError, SecretUnusable
+from aurora_kerberos.plan import Cluster
 
 LATER = {"DatabaseResumingException", "DatabaseUnavailableException", "StatementTimeoutException"}
 STATEMENT = {"DatabaseErrorException", "BadRequestException"}

@@ -11,9 +11,10 @@ import psycopg2
 from psycopg2.extensions import connection, cursor
 
 from aurora_kerberos.aws import secret
-from aurora_kerberos.database.session import Cluster, Row, Session, Statement, statement_refused
+from aurora_kerberos.database.session import Row, Session, Statement, statement_refused
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
+from aurora_kerberos.plan import Cluster
 from aurora_kerberos.principals import Grant, Mapped
 
 CONNECT_TIMEOUT = 10  # seconds; well below the functions' own time-outs

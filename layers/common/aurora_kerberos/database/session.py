@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 
 from psycopg2 import sql
 
 from aurora_kerberos.errors import DatabaseRefused
+from aurora_kerberos.plan import Cluster
 
 Row = tuple[Any, ...]
 Statement = str | sql.Composable
-
-
-class Cluster(TypedDict):
-    """The plan's `cluster`, as far as a connection needs it."""
-
-    id: str
-    arn: str
-    endpoint: str
-    port: int
-    database: str
-    security_groups: list[str]
-    master_secret: str
-    http_endpoint: bool
-    secondary: bool
 
 
 class Session(Protocol):
