@@ -21,7 +21,7 @@ from local.core.calls import Call
 from local.core.clients import access_key, client_of
 from local.core.clock import Clock
 from local.core.executions import Execution
-from local.core.faults import Faults
+from local.core.faults import Faults, Unmodelled
 from local.core.moments import Kind, Listener, Moment
 from local.core.places import HOME, present, written
 
@@ -68,6 +68,7 @@ class Cloud:
         self.moments: list[Moment] = []
         self.executions: dict[str, Execution] = {}
         self.children: dict[str, Execution] = {}  # of Distributed Maps
+        self.trouble: list[Unmodelled] = []  # of the local cloud's own
         self.stop_at: set[tuple[str, str]] = set()
         self.named: dict[str, str] = {}
         self.at_end = ExitStack()
@@ -144,8 +145,18 @@ class Cloud:
         self.client("stepfunctions", *places.of_arn(arn)).redrive_execution(executionArn=arn)
 
     def run(self, until: float | None = None) -> None:
-        """Let time pass until nothing happens any more, or to `until` (virtual seconds)."""
+        """Let time pass until nothing happens any more, or to `until` (virtual seconds).
+
+        Raises:
+            Unmodelled: something was asked of the local cloud that it does not know.
+        """
         self.clock.run(until)
+        self.raise_trouble()
+
+    def raise_trouble(self) -> None:
+        """Raise what the local cloud could not do meanwhile, if anything, with its traceback."""
+        if self.trouble:
+            raise self.trouble.pop(0)
 
     # --- what services tell -------------------------------------------------------------------------------------------
 

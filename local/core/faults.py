@@ -15,6 +15,13 @@ class AwsError(Exception):
         self.code, self.message, self.status, self.details = code, message, status, details
 
 
+class Unmodelled(BaseException):
+    """The local cloud lacks something, and says what has to be written.
+
+    It is no answer of AWS, so no function may catch it: it ends the run, with its own traceback.
+    """
+
+
 READS = ("Describe", "Get", "List", "Search", "Lookup", "Batch", "Verify", "Assume")  # operations that change nothing
 
 

@@ -14,14 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from botocore import xform_name
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from botocore.handlers import BUILTIN_HANDLERS
 from moto.iam.models import get_account_id_from, iam_backends
 
 from local.core import places
 from local.core.calls import Call, Parameters, aftermaths, calling, fakes, metadata, within_a_call
 from local.core.current import current
-from local.core.faults import AwsError
+from local.core.faults import AwsError, Unmodelled
 from local.core.places import Place, present
 from local.gate.forgetting import forgotten
 from local.services.iam import policies, resources
@@ -42,6 +42,22 @@ def _the_cloud_itself(place: Place) -> Iterator[str]:
             yield function
     finally:
         calling.function, calling.within = function, within
+
+
+@contextmanager
+def _own_mistakes(call: Call) -> Iterator[None]:
+    """A mistake in a fake is none of the function that calls: it is told as what it is.
+
+    Raises:
+        Unmodelled: for whatever is no answer of AWS.
+    """
+    try:
+        yield
+    except (AwsError, BotoCoreError, ClientError):
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Unmodelled(f"What the local cloud does for {call.name} has failed: {said}.") from error
 
 
 def _caller(request_signer: Any) -> tuple[str, str]:
@@ -87,7 +103,8 @@ def _before_call(
             if answer is not None:
                 del context["local_call"]  # recorded, and what AWS does afterwards has been done
             elif (service, operation) in fakes:
-                answer = fakes[service, operation](cloud, parameters)
+                with _own_mistakes(call):
+                    answer = fakes[service, operation](cloud, parameters)
         except AwsError as error:
             # No after-call event follows: this is the end of the call.
             del context["local_call"]
@@ -172,7 +189,8 @@ def _after_call(http_response: Any, parsed: dict[str, Any], context: dict[str, A
     with _the_cloud_itself(call.place):
         cloud.record(replace(call, error=error))
         if not error and (call.service, call.operation) in aftermaths:
-            aftermaths[call.service, call.operation](cloud, call.parameters, parsed)
+            with _own_mistakes(call):
+                aftermaths[call.service, call.operation](cloud, call.parameters, parsed)
 
 
 HANDLERS = [

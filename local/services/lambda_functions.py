@@ -26,6 +26,7 @@ from local.core import places
 from local.core.calls import calling
 from local.core.cloud import Cloud
 from local.core.executions import name_of
+from local.core.faults import Unmodelled
 from local.core.places import Place, present
 from local.servers.databases import Databases
 from local.servers.server import LOOPBACK, NOBODY
@@ -130,6 +131,9 @@ class Functions:
                 calling.execution = name_of(str(event.get("execution", "")))
                 answer = handler(event, Context(described["FunctionName"], described["FunctionArn"]))
                 return False, json.dumps(answer).encode()
+            except (Unmodelled, NotImplementedError) as error:
+                self._cloud.trouble.append(unmodelled(error))
+                return True, json.dumps(reported(error)).encode()
             except Exception as error:  # noqa: BLE001  whatever a handler raises, Lambda reports
                 return True, json.dumps(reported(error)).encode()
             finally:
@@ -192,7 +196,17 @@ def load(folder: Path) -> Callable[[Any, object], Any]:
     return handler
 
 
-def reported(error: Exception) -> Mapping[str, Any]:
+def unmodelled(error: Unmodelled | NotImplementedError) -> Unmodelled:
+    """The local cloud's own trouble; moto says in its way what it has not."""
+    if isinstance(error, Unmodelled):
+        return error
+    return Unmodelled(
+        f'{error}: moto has no such operation. Write a fake of it, @fake("service", "Operation"), in a module of '
+        "local/services."
+    ).with_traceback(error.__traceback__)
+
+
+def reported(error: BaseException) -> Mapping[str, Any]:
     """An exception as Lambda hands it on: Step Functions takes `errorType` as the error's name."""
     return {
         "errorMessage": str(error),

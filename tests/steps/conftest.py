@@ -51,6 +51,7 @@ def step(cloud: Cloud) -> Step:
         }
         event = json.dumps({**told, **arguments})
         failed, payload = cloud.functions.invoke(cloud.functions.name(function), event)
+        cloud.raise_trouble()
         answer: dict[str, Any] = json.loads(payload)
         if failed:
             raise StepFailed(answer["errorType"], answer["errorMessage"])

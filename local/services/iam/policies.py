@@ -14,7 +14,7 @@ from moto.iam.models import iam_backends
 
 from local.core.calls import Call
 from local.core.cloud import Cloud
-from local.core.faults import AwsError
+from local.core.faults import AwsError, Unmodelled
 from local.services.iam.resources import UNAUTHORIZED, Context, listed, required
 
 
@@ -23,7 +23,7 @@ def authorize(cloud: Cloud, call: Call, role: str) -> None:
 
     Raises:
         AwsError: AccessDenied (or the service's own code for it).
-        KeyError: the operation is not in `RESOURCES` yet.
+        Unmodelled: the operation is not in `RESOURCES` yet.
     """
     who = f"{call.function} as {call.role}" if call.role else call.function
     policies = list(statements_of(call.account, role))
@@ -64,11 +64,11 @@ def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Contex
     """Whether all conditions of a statement hold; ForAllValues for each value of its key, be there none.
 
     Raises:
-        ValueError: an operator that is not modelled here.
+        Unmodelled: an operator that is not modelled here.
     """
     for operator, keys in conditions.items():
         if operator.removeprefix("ForAllValues:") not in {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}:
-            raise ValueError(f"The local IAM does not know the condition operator {operator}.")
+            raise Unmodelled(f"The local IAM does not know the condition operator {operator}. Add it to {__name__}.")
         alike = matches if operator.endswith("Like") else str.__eq__
         for key, wanted in keys.items():
             if not all(any(alike(each, value) for each in listed(wanted)) for value in listed(context.get(key, ""))):

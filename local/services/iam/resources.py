@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from local.core.cloud import Cloud
+from local.core.faults import Unmodelled
 from local.services.directory.directories import Directories
 from local.services.organizations import Accounts
 
@@ -281,6 +282,11 @@ def needed(cloud: Cloud, service: str, operation: str, parameters: Parameters) -
 def required(cloud: Cloud, service: str, operation: str, parameters: Parameters) -> Iterator[tuple[str, str, Context]]:
     """All (action, resource, context keys) that AWS checks for one call."""
     call = f"{PREFIXES.get(service, service)}:{operation}"
+    if call not in RESOURCES:
+        raise Unmodelled(
+            f'The local IAM does not know on which resources {call} is checked. Add it to RESOURCES in {__name__}: see '
+            '"Actions, resources, and condition keys" of the service, Service Authorization Reference.'
+        )
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
     tagged = tags_of(parameters)
     context: Context = {**tagged, **{key: parameters[name] for key, name in KEYS.items() if name in parameters}}
