@@ -1,15 +1,17 @@
-# What there is to do: make demo · make test · make lint · make build · make bench ·
-# make member-template. The rest is done by these.
+# A bare `make` prints what there is to do. Each target sets up what it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: demo test lint build member-template bench docs step setup packages active-directory lock
+.PHONY: help demo test lint build member-template bench docs step setup packages active-directory lock
+
+help:                            ## What there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup                      ## From the tag to the login, in seconds; writes run.html
 	@$(VENV)/python -m local rehearse scenarios/tag-to-login.yaml --html run.html
 
-test: setup active-directory     ## All tests
+test: setup active-directory     ## All tests; then each function's policy against what they needed
 	@rm -rf .local/needs
 	@$(VENV)/pytest -n auto --dist loadgroup
 	@$(VENV)/pytest -q tests/policies
@@ -30,7 +32,7 @@ member-template: setup           ## The stack for the accounts of an organizatio
 bench: setup                     ## The page of figures, docs/benchmarks.md: imports, sizes, cost, polling, rollouts
 	@$(VENV)/python -m tools.bench
 
-docs: setup                      ## What of the documentation is made from the code: the picture, the scenario format
+docs: setup                      ## The pages, the pictures and the state machine that are made from the code
 	@$(VENV)/python -m tools docs
 
 step: setup                      ## A new step in all its places: NAME=ensure_example, BEFORE=the step that comes after it

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aurora_kerberos import errors
 from tools.docs import errors as reference
@@ -35,7 +38,26 @@ def test_the_readme_names_every_function() -> None:
         assert f"`{folder.name}`" in readme
 
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+def test_the_changelog_begins_with_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    released = re.findall(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0] == version
+
+
+def test_make_prints_every_target() -> None:
+    said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607  PATH's
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {line.split()[1] for line in said.splitlines()} == set(phony.split()) - {"packages"}  # a part of `setup`
+
+
+def test_a_commit_is_checked_as_make_lint_does() -> None:
+    recipes = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv/bin")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    (mypy,) = [each["entry"] for each in hooks if each["id"] == "mypy"]
+    assert f"@{mypy}\n" in recipes
+
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / ".github").rglob("*.md"))]
 EXAMPLES = ("NAME", "check_backups", "check-backups", "<step>")  # which are not there
 
 
@@ -46,7 +68,9 @@ def test_what_a_page_names_is_there(page: Path) -> None:
         file = (page.parent / target) if target else page
         assert file.exists(), target
         assert not heading or heading in anchors(file.read_text()), f"{target}#{heading}"
-    for named in re.findall(r"\b(?:scenarios|tests|functions|local|layers|statemachine)/[\w/-]+\.(?:py|yaml)", text):
+    for named in re.findall(
+        r"\b(?:deploy|functions|layers|local|scenarios|setup|statemachine|tests|tools)/[\w/-]+\.(?:py|yaml)", text
+    ):
         assert (ROOT / named).exists() or any(example in named for example in EXAMPLES), named
 
 
