@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: help demo test lint build member-template bench docs step setup packages active-directory lock
+.PHONY: help demo test coverage lint build member-template bench docs step setup packages active-directory lock
 
 help:                            ## What there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: setup active-directory     ## All tests; then each function's policy again
 	@rm -rf .local/needs
 	@$(VENV)/pytest -n auto --dist loadgroup
 	@$(VENV)/pytest -q tests/policies
+
+coverage: setup active-directory ## All tests, with the lines and branches that none of them reaches; no limit is set
+	@$(VENV)/pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
 
 lint: setup                      ## ruff, mypy, cfn-lint, sam validate, and the state machine's graph
 	@$(VENV)/ruff format --check .

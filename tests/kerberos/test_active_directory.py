@@ -159,6 +159,7 @@ def test_a_keytab_ends_with_the_password(world: World, client: Path) -> None:
     (client / "keytab").unlink()
     world.corp.keytab(client / "keytab", "carol")
     assert login(world, name)[1] == name
+    world.corp.set_password("carol", PASSWORDS["carol"])  # for the tests that come after
 
 
 def test_a_group_has_users_and_groups(world: World) -> None:
