@@ -52,6 +52,8 @@ STUCK_INSTANCE = {
     "storage-full",
 }
 
+EVENTS_KEPT = 14 * 24 * 60  # minutes
+
 
 def describe(cluster: str) -> dict[str, Any]:
     """One cluster, by identifier or ARN (`rds:DescribeDBClusters`).
@@ -156,3 +158,13 @@ def tag_restart(cluster: Mapping[str, Any], value: str) -> None:
     client("rds").add_tags_to_resource(
         ResourceName=cluster["DBClusterArn"], Tags=[{"Key": names.RESTART_TAG, "Value": value}]
     )
+
+
+def events(source: str, kind: str, *categories: str) -> list[dict[str, Any]]:
+    """The events RDS still has of a cluster or an instance, oldest first (`rds:DescribeEvents`)."""
+    pages = (
+        client("rds")
+        .get_paginator("describe_events")
+        .paginate(SourceIdentifier=source, SourceType=kind, Duration=EVENTS_KEPT, EventCategories=list(categories))
+    )
+    return sorted((event for page in pages for event in page["Events"]), key=lambda event: event["Date"])

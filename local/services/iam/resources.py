@@ -284,7 +284,7 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
     call = f"{PREFIXES.get(service, service)}:{operation}"
     if call not in RESOURCES:
         raise Unmodelled(
-            f'The local IAM does not know on which resources {call} is checked. Add it to RESOURCES in {__name__}: see '
+            f"The local IAM does not know on which resources {call} is checked. Add it to RESOURCES in {__name__}: see "
             '"Actions, resources, and condition keys" of the service, Service Authorization Reference.'
         )
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))

@@ -1,0 +1,79 @@
+"""Making a cluster as a member of the domain: created, restored from a snapshot, or restored to a point in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from aurora_kerberos import clusters
+from aurora_kerberos.aws import client, code
+from aurora_kerberos.errors import ClusterNotFound, InstanceUnusable
+from aurora_kerberos.memberships import Arguments, Progress, waited_for
+from aurora_kerberos.step import MINUTE, Waiting
+
+
+def find(arguments: Arguments, progress: Progress) -> dict[str, Any] | None:
+    """The cluster; None when it has yet to be made.
+
+    Raises:
+        ClusterNotFound: it is not to be made, or has been and is gone.
+    """
+    try:
+        return clusters.describe(arguments["cluster"]["id"])
+    except ClusterNotFound:
+        if arguments["way"]["way"] == "modify" or progress["made"]:
+            raise
+        return None
+
+
+def make_cluster(arguments: Arguments, progress: Progress) -> Waiting:
+    """Make the cluster as a member of the domain (`rds:CreateDBCluster`, `rds:RestoreDBCluster...`)."""
+    way, rds = arguments["way"], client("rds")
+    # Said although RDS has a default: for a restored cluster its documentation has another one than that of the source.
+    version = {} if way["way"] == "restore_to_time" else {"EngineVersion": arguments["cluster"]["engine_version"]}
+    parameters = {**version, **way["parameters"], "Domain": arguments["directory"]}
+    calls = {
+        "create": rds.create_db_cluster,
+        "restore": rds.restore_db_cluster_from_snapshot,
+        "restore_to_time": rds.restore_db_cluster_to_point_in_time,
+    }
+    try:
+        calls[way["way"]](**parameters, DomainIAMRoleName=arguments["role"])
+    except ClientError as error:
+        if code(error) != "DBClusterAlreadyExistsFault":
+            return waited_for(error, arguments, progress)
+    return being_created(arguments["cluster"]["id"], {**progress, "made": True})
+
+
+def make_instances(missing: list[dict[str, Any]], arguments: Arguments, progress: Progress) -> Waiting:
+    """Make the instances that are not there; the first of a cluster is its writer (`rds:CreateDBInstance`)."""
+    cluster = arguments["cluster"]["id"]
+    for instance in missing:
+        try:
+            client("rds").create_db_instance(**instance)
+        except ClientError as error:
+            if code(error) != "DBInstanceAlreadyExists":
+                return waited_for(error, arguments, progress)
+            refuse_instance_of_others(instance["DBInstanceIdentifier"], cluster)
+    return instances_being_created(cluster, progress)
+
+
+def refuse_instance_of_others(name: str, cluster: str) -> None:
+    """Refuse to wait for an instance that is not of the cluster (`rds:DescribeDBInstances`)."""
+    (found,) = client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    if found.get("DBClusterIdentifier") != cluster:
+        raise InstanceUnusable(
+            f"There is a DB instance {name} already, and it is not of cluster {cluster}.",
+            "Give the instance another DBInstanceIdentifier, then start again.",
+        )
+
+
+def being_created(cluster: str, progress: Progress) -> Waiting:
+    """RDS takes some minutes for a cluster."""
+    return Waiting(f"Cluster {cluster} is being created", at_least=3 * MINUTE, outputs=progress)
+
+
+def instances_being_created(cluster: str, progress: Progress) -> Waiting:
+    """And it takes some minutes again for the instances, which it makes all at the same time."""
+    return Waiting(f"The instances of {cluster} are being created", at_least=3 * MINUTE, outputs=progress)
