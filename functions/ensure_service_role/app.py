@@ -9,8 +9,7 @@ from botocore.exceptions import ClientError
 from aurora_kerberos import names
 from aurora_kerberos.aws import client, code, region
 from aurora_kerberos.environment import environment
-from aurora_kerberos.errors import ServiceRoleInvalid
-from aurora_kerberos.service_role import missing_principals, sts_partition, trust_policy
+from aurora_kerberos.service_role import find, refuse_untrusting, sts_partition, trust_policy
 from aurora_kerberos.step import Ready, step
 
 POLICY = "service-role/AmazonRDSDirectoryServiceAccess"
@@ -27,25 +26,11 @@ def handler(arguments: Arguments) -> Ready:
     """Ready when the role trusts the right principals and has the policy, and STS answers in the Region."""
     partition = sts_partition()
     role = find(arguments["role"]) or create(arguments["role"])
-    if missing := missing_principals(role, region()):
-        raise ServiceRoleInvalid(
-            f"The trust policy of the role {role['RoleName']} does not let {' and '.join(missing)} assume it.",
-            f"Add {' and '.join(missing)} as Principal.Service for sts:AssumeRole to the role's trust policy.",
-        )
+    refuse_untrusting(role)
     policy = f"arn:{partition}:iam::aws:policy/{POLICY}"
     if policy not in attached(role["RoleName"]):
         client("iam").attach_role_policy(RoleName=role["RoleName"], PolicyArn=policy)
     return Ready({"name": role["RoleName"], "arn": role["Arn"]})
-
-
-def find(name: str) -> dict[str, Any] | None:
-    """The role, if there is one (`iam:GetRole`)."""
-    try:
-        return dict(client("iam").get_role(RoleName=name)["Role"])
-    except ClientError as error:
-        if code(error) != "NoSuchEntity":
-            raise
-        return None
 
 
 def attached(role: str) -> set[str]:

@@ -6,13 +6,13 @@ The statuses are those of "Viewing DB cluster status" and "Viewing DB instance s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.errors import ClusterNotFound, ClusterUnusable, InstanceUnusable
+from aurora_kerberos.errors import AnotherDirectory, ClusterNotFound, ClusterUnusable, InstanceUnusable
 from aurora_kerberos.step import DAY, Waiting
 
 # "Understanding domain membership" (guide) and the API reference of DomainMembership.
@@ -121,7 +121,14 @@ def patience(status: str) -> int:
     return 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
 
 
-def placed(subnet_group: str) -> dict[str, Any]:
+class Placed(TypedDict):
+    """A VPC, and subnets of it."""
+
+    vpc_id: str
+    subnet_ids: list[str]
+
+
+def placed(subnet_group: str) -> Placed:
     """The VPC and the subnets that a DB subnet group's instances may be in (`rds:DescribeDBSubnetGroups`)."""
     (group,) = client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)["DBSubnetGroups"]
     return {"vpc_id": group["VpcId"], "subnet_ids": [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]}
@@ -168,3 +175,19 @@ def events(source: str, kind: str, *categories: str) -> list[dict[str, Any]]:
         .paginate(SourceIdentifier=source, SourceType=kind, Duration=EVENTS_KEPT, EventCategories=list(categories))
     )
     return sorted((event for page in pages for event in page["Events"]), key=lambda event: event["Date"])
+
+
+def another_directory(cluster: str, domain: str, wanted: str, dns_name: str = "") -> AnotherDirectory:
+    """The error for a cluster that is a member of another directory's domain, and may not leave it.
+
+    Args:
+        cluster: its identifier.
+        domain: the id of the directory that it is a member of.
+        wanted: id or DNS name of the one that is asked for.
+        dns_name: of the directory that it is a member of, where it is known.
+    """
+    known = f" ({dns_name})" if dns_name else ""
+    return AnotherDirectory(
+        f"Cluster {cluster} is in the domain of {domain}{known}, and {wanted} is asked for.",
+        f'Start it with "move": true, or set the stack\'s DirectoryId to {domain}.',
+    )

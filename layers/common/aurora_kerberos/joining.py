@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, names
 from aurora_kerberos.aws import client
-from aurora_kerberos.errors import AnotherDirectory, EnableKerberosFailed, ServiceRoleInvalid
+from aurora_kerberos.errors import EnableKerberosFailed, ServiceRoleInvalid
 from aurora_kerberos.memberships import Arguments, Progress, busy, refusal, undisturbed
 from aurora_kerberos.step import MINUTE, Waiting
 
@@ -66,10 +66,7 @@ def in_another_domain(name: str, memberships: Mapping[str, Mapping[str, Any] | N
     }
     for domain in elsewhere.values():
         if not arguments["move"]:
-            raise AnotherDirectory(
-                f"Cluster {name} is in the domain of {domain}, and {arguments['directory']} is asked for.",
-                f'Start it with "move": true, or set the stack\'s DirectoryId to {domain}.',
-            )
+            raise clusters.another_directory(name, domain, arguments["directory"])
     return set(elsewhere)
 
 

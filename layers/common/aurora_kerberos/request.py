@@ -159,9 +159,10 @@ class Request(BaseModel):
         return self
 
     @property
-    def ways(self) -> list[str]:
+    def ways(self) -> list[Literal["create", "restore", "restore_to_time"]]:
         """The ways to make the cluster that are asked for: at most one; none means that it is there."""
-        return [way for way in ("create", "restore", "restore_to_time") if getattr(self, way) is not None]
+        ways: tuple[Literal["create", "restore", "restore_to_time"], ...] = ("create", "restore", "restore_to_time")
+        return [way for way in ways if getattr(self, way) is not None]
 
 
 class TagEventDetail(BaseModel):

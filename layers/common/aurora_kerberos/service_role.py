@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.aws import region as own_region
-from aurora_kerberos.errors import StsEndpointInactive
+from aurora_kerberos.errors import ServiceRoleInvalid, StsEndpointInactive
 
 # Regions that are on in every account; all later ones are opt-in ("AWS Regions", Account Management guide).
 ALWAYS_ON = {
@@ -63,6 +63,30 @@ def missing_principals(role: Mapping[str, Any], region: str) -> list[str]:
         ):
             allowed.update(services)
     return [name for name in principals(region) if name not in allowed]
+
+
+def find(name: str) -> dict[str, Any] | None:
+    """The role (`iam:GetRole`), or None."""
+    try:
+        found: dict[str, Any] = client("iam").get_role(RoleName=name)["Role"]
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        return None
+    return found
+
+
+def refuse_untrusting(role: Mapping[str, Any]) -> None:
+    """Refuse a role that Aurora could not assume.
+
+    Raises:
+        ServiceRoleInvalid: naming the principals that its trust policy does not have.
+    """
+    if missing := missing_principals(role, own_region()):
+        raise ServiceRoleInvalid(
+            f"The trust policy of the role {role['RoleName']} does not let {' and '.join(missing)} assume it.",
+            f"Add {' and '.join(missing)} as Principal.Service for sts:AssumeRole to the role's trust policy.",
+        )
 
 
 def _listed(value: Any) -> list[Any]:
