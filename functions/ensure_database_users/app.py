@@ -12,7 +12,7 @@ from typing import TypedDict
 from psycopg2 import sql
 
 from aurora_kerberos.database.master import master, refuse_unfit_roles
-from aurora_kerberos.database.roles import NO_MARK, Mark, Role, completed, existing, take, write_mark
+from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, completed, existing, take, write_mark
 from aurora_kerberos.database.session import Session, has_database
 from aurora_kerberos.errors import DatabaseUnreachable, GroupMappingUnavailable
 from aurora_kerberos.plan import Cluster
@@ -45,7 +45,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             there = existing(session, roles)
             for grant in grants:
                 ensure_user(session, grant, there.get(grant["principal"]))
-            revoked = revoke_left(session, arguments, there)
+            revoked = revoke_leavers(session, arguments, there)
             if mappings:
                 ensure_extension(session)
             for mapped in mappings:
@@ -81,27 +81,16 @@ def ensure_user(session: Session, grant: Grant, role: Role | None) -> None:
         write_mark(session, grant["principal"], role, mark)
 
 
-def revoke_left(session: Session, arguments: Arguments, there: dict[str, Role]) -> list[str]:
-    """Take from members what came with the groups they have left; the roles that can no longer log in.
-
-    Only the groups that are asked for now are known. Who may log in for another reason keeps rds_ad; the roles granted
-    here are taken as far as nothing unknown may be the reason for them.
-    """
+def revoke_leavers(session: Session, arguments: Arguments, there: dict[str, Role]) -> list[str]:
+    """Take from those who have left a group what came with it; the roles that can no longer log in."""
     grants = {grant["principal"]: grant for grant in arguments["principals"]}
     known, revoked = set(arguments["groups"]), []
     for name, role in there.items():
         grant = grants.get(name, Grant(principal=name, roles=[], named=False, groups=[]))
-        if role.mark is None or not (left := set(role.mark["groups"]) & known - set(grant["groups"])):
-            continue
-        mark = completed(role.mark, grant, [])
-        groups = set(mark["groups"]) - left
-        unknown = groups - known or (mark["named"] and not grant["named"])
-        needed = {*mark["roles"]} if unknown else {*grant["roles"]}
-        needed |= {"rds_ad"} if groups or mark["named"] else set()
-        taken = take(session, name, role, set(mark["roles"]) - needed)
-        revoked += [name] if "rds_ad" in taken else []
-        roles = sorted(set(mark["roles"]) - set(taken))
-        write_mark(session, name, role, Mark(named=mark["named"], groups=sorted(groups), roles=roles))
+        if role.mark and (mark := after_leaving(role.mark, grant, known)):
+            taken = take(session, name, role, set(role.mark["roles"]) - set(mark["roles"]))
+            revoked += [name] if "rds_ad" in taken else []
+            write_mark(session, name, role, mark)
     return revoked
 
 

@@ -5,7 +5,8 @@ The order is by a digest of the ARN: each wave is a sample of all accounts, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from aurora_kerberos import names
@@ -64,20 +65,30 @@ def handler(arguments: Arguments) -> Ready:
 
 def in_waves(planned: list[Planned], done: set[str], sizes: list[int | str]) -> list[Wave]:
     """Give each cluster that is to be enrolled its wave; the waves that are not empty."""
-    mine = [each for each in planned if each["state"] == TODO or each["arn"] in done]
-    mine.sort(key=lambda each: names.digest(each["arn"]))
-    waves, begin = [], 0
-    for number, size in enumerate(sizes, 1):
-        end = max(begin, reach(size, len(mine)))
-        wave = [each for each in mine[begin:end] if each["arn"] not in done]
-        for cluster in wave:
-            cluster["wave"] = number
-        waves += [Wave(number=number, size=len(wave))] if wave else []
-        begin = end
-    for cluster in mine[begin:]:
-        if cluster["state"] == TODO:
+    mine = {each["arn"]: each for each in planned if each["state"] == TODO or each["arn"] in done}
+    numbers = numbered(sorted(mine, key=names.digest), done, sizes)
+    for arn, cluster in mine.items():
+        cluster["wave"] = numbers.get(arn, 0)
+        if cluster["state"] == TODO and arn not in numbers:
             cluster["state"], cluster["why"] = LEFT_OUT, "The waves do not reach it."
-    return waves
+    found = Counter(numbers.values())
+    return [Wave(number=number, size=found[number]) for number in sorted(found)]
+
+
+def numbered(arns: Sequence[str], done: Collection[str], sizes: Sequence[int | str]) -> dict[str, int]:
+    """The number of the wave in which each cluster is enrolled that is not done and is reached.
+
+    Args:
+        arns: all clusters of the rollout, those that are done too, in their order.
+        done: those that an earlier start has enrolled.
+        sizes: how many of all are done after each wave: a number, or a share.
+    """
+    numbers, begin = dict[str, int](), 0
+    for number, size in enumerate(sizes, 1):
+        end = max(begin, reach(size, len(arns)))
+        numbers |= {arn: number for arn in arns[begin:end] if arn not in done}
+        begin = end
+    return numbers
 
 
 def reach(size: int | str, total: int) -> int:

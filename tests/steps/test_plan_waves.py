@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
 from collections.abc import Iterator, Mapping
@@ -304,3 +305,20 @@ def test_when_aws_is_busy_the_state_machine_asks_again(cloud: Cloud, step: Step,
     with pytest.raises(StepFailed, match="AwsUnavailable"):
         plan(step)
     assert plan(step)["first"] == 1
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "sizes", "waves"),
+    [
+        ("abcd", "", [1, "50%", "100%"], {"a": 1, "b": 2, "c": 3, "d": 3}),
+        ("abcd", "ab", [1, "50%", "100%"], {"c": 3, "d": 3}),  # the first waves are done
+        ("abcd", "b", [2], {"a": 1}),  # the rest is not reached
+        ("abc", "", ["34%", "100%"], {"a": 1, "b": 1, "c": 2}),  # a share is rounded up
+        ("ab", "", [5, "50%", "100%"], {"a": 1, "b": 1}),  # more than there are
+        ("", "", [1, "100%"], {}),
+        ("abcd", "abcd", ["100%"], {}),
+    ],
+)
+def test_who_is_in_which_wave(total: str, done: str, sizes: list[int | str], waves: dict[str, int]) -> None:
+    numbered = inspect.unwrap(load(ROOT / "functions" / "plan_waves")).__globals__["numbered"]
+    assert numbered(list(total), set(done), sizes) == waves

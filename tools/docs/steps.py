@@ -178,7 +178,8 @@ def facts_of(path: Path) -> dict[str, Facts]:
             imported |= {
                 each.asname or each.name: f"{origin}.{each.name}" if origin else each.name for each in node.names
             }
-    known = {name: value for node in module.body for name, value in assigned(node)}
+    known = {name: value for origin in imported.values() for name, value in constants_of(origin)}
+    known |= {name: value for node in module.body for name, value in assigned(node)}
     constants = {name: ast.unparse(value) for name, value in known.items()}
     found = {}
     for node in ast.walk(module):
@@ -188,6 +189,15 @@ def facts_of(path: Path) -> dict[str, Facts]:
             for inner in ast.walk(node):
                 note(inner, facts, imported, constants, variables)
     return found
+
+
+def constants_of(origin: str) -> Iterator[tuple[str, ast.expr]]:
+    """The constant of the layer that is imported as `module.NAME`, with its value; nothing for what is none."""
+    where, _, name = origin.rpartition(".")
+    path = LAYER / f"{where.replace('.', '/')}.py"
+    if name.isupper() and path.exists():
+        found = (each for node in ast.parse(path.read_text()).body for each in assigned(node))
+        yield from ((each, value) for each, value in found if each == name)
 
 
 def assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

@@ -81,6 +81,29 @@ def completed(mark: Mark, grant: Grant, granted: Iterable[str]) -> Mark:
     )
 
 
+def after_leaving(mark: Mark, grant: Grant, known: Collection[str]) -> Mark | None:
+    """What remains of a mark when its role has left some of the groups; None when it has left none.
+
+    Only the groups that are asked for now are known: of others, nobody knows who is in them. A role that may log in for
+    another reason keeps rds_ad. The other roles granted here remain as far as something unknown may be the reason for
+    them.
+
+    Args:
+        mark: as it is.
+        grant: what the role is listed with now.
+        known: the groups that are asked for now.
+    """
+    left = set(mark["groups"]) & set(known) - set(grant["groups"])
+    if not left:
+        return None
+    mark = completed(mark, grant, [])
+    groups = set(mark["groups"]) - left
+    unknown = groups - set(known) or (mark["named"] and not grant["named"])
+    needed = {*mark["roles"]} if unknown else {*grant["roles"]}
+    needed |= {"rds_ad"} if groups or mark["named"] else set()
+    return Mark(named=mark["named"], groups=sorted(groups), roles=sorted(needed & set(mark["roles"])))
+
+
 def write_mark(session: Session, name: str, role: Role | None, mark: Mark) -> None:
     """Note on a role what was given here; what else its comment says stays (`COMMENT ON ROLE`)."""
     lines = [*([role.comment] if role and role.comment else []), MARK + json.dumps(mark, sort_keys=True)]
