@@ -1,4 +1,4 @@
-"""Before anything else: no other execution is at work on this cluster."""
+"""Before anything else: makes sure that no other execution is at work on this cluster."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when the lease of the cluster is this execution's, or another's: then `end` says whose.
+    """Ready when it is known who holds the lease of the cluster. If another execution holds it, `end` names it.
 
-    An input that names no cluster is for `validate_request` to refuse.
+    An input that names no cluster is ready as well: `validate_request` refuses it.
     """
     execution = arguments["execution"]
     cluster = names.requested_cluster(arguments["request"], execution)

@@ -1,7 +1,7 @@
-"""Before anything is changed: does step 7 stand a chance?
+"""Before anything is changed: finds out whether step 7 can succeed.
 
-Logs in as the master user and looks at the roles, so that a closed port, a wrong password or a principal that uses IAM
-is found in the first minute and not after the hour that directory and membership take. Changes nothing.
+The step logs in as the master user and looks at the roles. So a closed port, a wrong password or a principal that uses
+IAM shows in the first minute, and not after the hour that directory and membership take. It changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when the master user can log in and every principal may have rds_ad; or when there is no database yet."""
+    """Ready when the master user can log in and every principal may have rds_ad, or when there is no database yet."""
     if has_database(arguments["cluster"]):
         with master(arguments["cluster"]) as session:
             refuse_unfit_roles(session, arguments["principals"])

@@ -1,6 +1,6 @@
-"""A rollout's look at one account and Region: its Aurora clusters, with tags and membership.
+"""A rollout looks at one account and Region: it lists the Aurora clusters with their tags and memberships.
 
-An account that refuses is noted with the reason, and stops nobody.
+If the account denies the calls, the reason is recorded, and the rollout goes on with the other accounts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aurora_kerberos.rollout import work
 from aurora_kerberos.rollout.work import ALREADY, TODO, UNFIT, Discovered, Found
 from aurora_kerberos.step import Ready, logger, step
 
-PATIENT = 5  # attempts: many accounts are asked at the same time
+PATIENT = 5  # attempts: the rollout calls AWS in many accounts at the same time
 
 
 class Arguments(TypedDict):
@@ -28,7 +28,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when what was found stands in the rollout's bucket."""
+    """Ready when the list of clusters is in the rollout's bucket."""
     account, region = arguments["target"]["account"], arguments["target"]["region"]
     found = Discovered(account=account, region=region, refused="", clusters=[])
     try:
@@ -44,7 +44,7 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def discovered(account: str, region: str, partition: str) -> Iterator[Found]:
-    """The Aurora clusters, page by page, by the member role (`sts:AssumeRole`, `rds:DescribeDBClusters`)."""
+    """List the Aurora clusters page by page, with the member role (`sts:AssumeRole`, `rds:DescribeDBClusters`)."""
     role = work.member_role(account, region, partition)
     pages = client("rds", role, PATIENT, region).get_paginator("describe_db_clusters").paginate()
     for page in pages:
@@ -63,7 +63,7 @@ def discovered(account: str, region: str, partition: str) -> Iterator[Found]:
 
 
 def judged(cluster: Mapping[str, Any]) -> Any:
-    """What a cluster is to the rollout, as far as it shows from outside, and why."""
+    """The state of a cluster in the rollout's plan, as far as RDS and the tags show it, and the reason."""
     tags, joined = names.tags(cluster), clusters.membership(cluster)
     if cluster["Engine"] != "aurora-postgresql":
         return UNFIT, f"It runs {cluster['Engine']}."

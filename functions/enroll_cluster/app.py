@@ -1,7 +1,8 @@
-"""A rollout's step for one cluster: it is tagged, and its own account's workflow does the rest.
+"""A rollout's step for one cluster: it tags the cluster, and the workflow of the cluster's own account does the rest.
 
-The tag `kerberos` says what shall be; `kerberos-rollout` says who asks, so that an earlier outcome is none of now. What
-has come of it the member's workflow writes on the cluster. It is recorded here, whatever becomes of the execution.
+The tag `kerberos` says what is wanted. The tag `kerberos-rollout` names the rollout's execution, so that outcomes of
+earlier rollouts are ignored. The member account's workflow writes its outcome on the cluster as tags. This step copies
+the outcome to the rollout's table, so that it is not lost when the rollout's execution ends.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from aurora_kerberos.rollout import work
 from aurora_kerberos.rollout.work import ENABLED, ENROLLING, Ending, Outcome
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting, step
 
-PATIENT = 5  # attempts: many clusters are asked at the same time
-DEADLINE = 16 * DAY  # in its maintenance window, or for approval, a cluster may take days
+PATIENT = 5  # attempts: the rollout calls AWS for many clusters at the same time
+DEADLINE = 16 * DAY  # a maintenance window or an approval may take days
 TAKES_AT_LEAST = 5 * MINUTE
 SEE_THERE = "See the executions of the state machine in the cluster's own account."
 OF_AN_OUTCOME = [names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG]
@@ -48,7 +49,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when what has become of the cluster is recorded; that it failed is recorded, and stops nobody else."""
+    """Ready when the outcome of the cluster is recorded. A failure is an outcome too, and stops no other cluster."""
     began = arguments["progress"].get("began_at", arguments["now"])
     try:
         outcome = looked_at(arguments, began)
@@ -62,18 +63,18 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     if outcome["outcome"] != ENROLLING:
         return Ready({"outcome": outcome["outcome"]})
     reason = f"The workflow of {outcome['account']} is at work on {arguments['cluster']['id']}"
-    # Past the deadline, its failure has been recorded above.
+    # Once the deadline has passed, `refuse_silence` has made it a failure, which is recorded above.
     return Waiting(reason, TAKES_AT_LEAST, deadline=DEADLINE + DAY, outputs={"began_at": began})
 
 
 def looked_at(arguments: Arguments, began: str) -> Outcome:
-    """Tag the cluster, if that is not done; else what has come of it.
+    """Tag the cluster if it is not tagged yet, and return its outcome so far.
 
     Raises:
-        ClusterNotFound: it is gone.
+        ClusterNotFound: the cluster does not exist any more.
         ClusterUnfit: somebody has switched Kerberos off for it.
-        MembershipLost: it has been enabled, and is no member any more.
-        StepTimedOut: its account has been silent for too long.
+        MembershipLost: it has been enabled, but is not a member of a domain any more.
+        StepTimedOut: its account has written no outcome before the deadline.
     """
     wanted, asking = arguments["cluster"], names.tag_value(work.name_of(arguments["parent"]))
     cluster = described(wanted)
@@ -81,7 +82,7 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
     status, message = tags.get(names.STATUS_TAG, ""), tags.get(names.MESSAGE_TAG, "")
     if tags.get(names.TAG) == names.DISABLED:
         raise ClusterUnfit(f"The tag {names.TAG} is {names.DISABLED}.", "Take it off, if it is to be enrolled.")
-    # Another rollout that has asked since asks for the same: its outcome is this one's as well.
+    # If another rollout has tagged the cluster since, it wants the same: its outcome counts for this rollout as well.
     asked = arguments["progress"] or tags.get(names.ROLLOUT_TAG) == asking
     if not asked or tags.get(names.TAG) != names.ENABLED:
         ask(wanted, asking)
@@ -97,10 +98,10 @@ def looked_at(arguments: Arguments, began: str) -> Outcome:
 
 
 def refuse_silence(began: str, now: str) -> None:
-    """Give up at the deadline; the state machine's own would leave no record.
+    """Give up when the deadline has passed. A time-out of the state machine would leave no record.
 
     Raises:
-        StepTimedOut: it has passed.
+        StepTimedOut: the deadline has passed.
     """
     if datetime.fromisoformat(now) - datetime.fromisoformat(began) >= timedelta(seconds=DEADLINE):
         raise StepTimedOut(
@@ -110,10 +111,10 @@ def refuse_silence(began: str, now: str) -> None:
 
 
 def refuse_lost(joined: Mapping[str, Any] | None) -> None:
-    """Compare what the cluster's account says with what RDS says.
+    """Compare the outcome that the cluster's account has written with the membership that RDS describes.
 
     Raises:
-        MembershipLost: the cluster is no member any more.
+        MembershipLost: the cluster is not a member of a domain any more.
     """
     membership = joined["Status"] if joined else "none"
     if membership not in clusters.ENABLED:
@@ -127,7 +128,7 @@ def described(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The cluster as its account describes it (`rds:DescribeDBClusters`).
 
     Raises:
-        ClusterNotFound: it is gone.
+        ClusterNotFound: the cluster does not exist any more.
     """
     role, region = work.member(wanted)
     try:
@@ -140,7 +141,7 @@ def described(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ask(wanted: Mapping[str, Any], asking: str) -> None:
-    """Take the marks of an earlier outcome off, then put the tags on (`rds:AddTagsToResource`)."""
+    """Remove the tags of an earlier outcome, then tag the cluster (`rds:AddTagsToResource`)."""
     role, region = work.member(wanted)
     rds, arn = client("rds", role, PATIENT, region), wanted["arn"]
     rds.remove_tags_from_resource(ResourceName=arn, TagKeys=OF_AN_OUTCOME)

@@ -1,7 +1,7 @@
-"""Before step 1: the functions are let in at the database's port, as far as security groups go.
+"""Before step 1: lets the functions reach the database's port, as far as security groups decide it.
 
-Only by naming the functions' security group, which AWS allows within a VPC and over an active peering. Where that is
-not so, or the stack's `Network` is `existing`, nothing is changed, and the next step finds out by connecting.
+A rule always names the functions' security group. AWS allows that within a VPC and over an active peering. In other
+cases, and when the stack's `Network` is `existing`, nothing is changed, and the next step finds out by connecting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready with what was opened, which may be nothing."""
+    """Ready with the rules that were added, which may be none."""
     cluster, network = arguments["cluster"], arguments["network"]
     if network["mode"] == "existing":
         return Ready({"opened": []})

@@ -1,7 +1,7 @@
-"""Step 7: every principal is a login role of the database with rds_ad and the roles asked for.
+"""Step 7: makes every principal a login role of the database with rds_ad and the roles that the list names.
 
-Groups of the directory are either roles of their own (pg_ad_mapping) or have been expanded into their members. A member
-who has left such a group loses rds_ad; nothing is ever taken from a role that has not been given here.
+A group of the directory either is mapped to a role (pg_ad_mapping) or has been expanded into its members. A member who
+leaves such a group loses rds_ad. The step only revokes what it has granted itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when all roles are there; all or none are made, in one transaction.
+    """Ready when all roles exist. They are made in one transaction: all of them or none.
 
     CREATE USER "alice@CORP.EXAMPLE.COM" WITH LOGIN; GRANT rds_ad TO "alice@CORP.EXAMPLE.COM"
     """
@@ -51,14 +51,14 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             for mapped in mappings:
                 ensure_mapping(session, mapped, there.get(mapped["role"]))
     except DatabaseUnreachable as error:
-        # It could be reached before its instances restarted; the writer's name may take a moment to follow.
+        # The database could be reached before the restart; DNS may take a moment to name the writer again.
         return Waiting("The database does not answer after the restart", deadline=5 * MINUTE, otherwise=error)
     made = [role for role in roles if role not in there]
     return Ready({"roles": roles, "made": made, "revoked": revoked, "reason": ""})
 
 
 def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterable[str]) -> list[str]:
-    """A role that can log in and is a member of the wanted ones; those that it was granted for that."""
+    """Make a role that can log in and has the wanted roles; return the roles that were granted to it now."""
     identifier = sql.Identifier(name)
     if role is None:
         session.execute(sql.SQL("CREATE USER {} WITH LOGIN").format(identifier))
@@ -71,11 +71,11 @@ def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterabl
 
 
 def ensure_user(session: Session, grant: Grant, role: Role | None) -> None:
-    """One principal's role with rds_ad, and the mark that says what of it was given here, and why."""
+    """Make one principal's role with rds_ad, and write the mark that says what was granted here, and why."""
     granted = ensure_login(session, grant["principal"], role, ["rds_ad", *grant["roles"]])
     before = role.mark if role else None
     if before is None and not granted:
-        return  # somebody else has made all of it
+        return  # somebody else has granted all of it
     mark = completed(before or NO_MARK, grant, granted)
     if mark != before:
         write_mark(session, grant["principal"], role, mark)

@@ -1,4 +1,4 @@
-"""Step 1: the AWS Managed Microsoft AD directory, found by id, found by DNS name, or created."""
+"""Step 1: looks the AWS Managed Microsoft AD directory up by id or by DNS name, or creates it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when the directory is Active, with what later steps need to know of it."""
+    """Ready when the directory is Active, with the facts about it that later steps need."""
     wanted = arguments["directory"]
     found = find(wanted)
     if found is None:
@@ -57,27 +57,27 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     shared = found["Type"] == "SharedMicrosoftAD"
     if stage in NEW and not shared:
         return being_created(name)
-    if stage != "Active" and not shared:  # what a shared one is, its ShareStatus says, which is step 5's to look at
+    if stage != "Active" and not shared:  # a shared directory has a ShareStatus instead, which step 5 looks at
         return Waiting(f"Directory {name} is {stage}", deadline=DEADLINE)
     return Ready(described(found, wanted["role"]))
 
 
 def being_created(name: str) -> Waiting:
-    """One thing to wait for, whatever the stages on the way are called."""
+    """Wait for the new directory, with the same reason in every stage, so that the waits do not begin anew."""
     return Waiting(f"Directory {name} is being created", at_least=TAKES_AT_LEAST, deadline=DEADLINE)
 
 
 def create_once(wanted: WantedDirectory, execution: str, now: str) -> Waiting:
-    """Create the directory, unless another execution is about to: AWS would make two of the same name."""
+    """Create the directory, unless another execution is creating it: AWS would make two of the same name."""
     holder = leases.take(f"directory:{wanted['dns_name']}", execution, now)
     if holder != execution:
         return Waiting(f"{holder} is creating the directory {wanted['dns_name']}", deadline=DEADLINE)
-    found = find(wanted)  # whoever had the lease may have made it since
+    found = find(wanted)  # an execution that held the lease before may have created it
     return being_created(found["DirectoryId"] if found else create(wanted))
 
 
 def find(wanted: WantedDirectory) -> dict[str, Any] | None:
-    """The directory of that id, or the only living one of that DNS name (`ds:DescribeDirectories`)."""
+    """The directory with the id, or the only usable one with the DNS name (`ds:DescribeDirectories`)."""
     ds = client("ds", wanted["role"])
     if wanted["id"]:
         try:
@@ -109,12 +109,12 @@ def find(wanted: WantedDirectory) -> dict[str, Any] | None:
 
 
 def where(role: str) -> str:
-    """The account that was asked, in words."""
+    """The account in which the directory was looked for, in words."""
     return f"the account of the role {role}" if role else "this account"
 
 
 def create(wanted: WantedDirectory) -> str:
-    """Create the directory in two of the stack's subnets; its id (`ds:CreateMicrosoftAD`)."""
+    """Create the directory in two of the stack's subnets and return its id (`ds:CreateMicrosoftAD`)."""
     subnet_ids = two_subnets(wanted["subnet_ids"])
     description = f"The user Admin of the directory {wanted['dns_name']}"
     password = generated(wanted["admin_secret"], "Admin", description)
@@ -122,7 +122,7 @@ def create(wanted: WantedDirectory) -> str:
         made = client("ds", attempts=1).create_microsoft_ad(
             Name=wanted["dns_name"],
             Password=password,
-            Edition=wanted["edition"],  # left out, AWS makes the dear one
+            Edition=wanted["edition"],  # if this is left out, AWS makes an Enterprise directory, which costs more
             VpcSettings={"VpcId": wanted["vpc_id"], "SubnetIds": subnet_ids},
             Tags=[names.MANAGED_BY],
         )
@@ -138,7 +138,7 @@ def create(wanted: WantedDirectory) -> str:
 
 
 def two_subnets(subnet_ids: list[str]) -> list[str]:
-    """Two of the subnets that are in different Availability Zones, as a directory needs them."""
+    """Two of the subnets, in different Availability Zones, as a directory needs them."""
     subnets = client("ec2").describe_subnets(SubnetIds=subnet_ids)["Subnets"]
     zones: Mapping[str, str] = {subnet["AvailabilityZone"]: subnet["SubnetId"] for subnet in subnets}
     if len(zones) < 2:
@@ -150,10 +150,10 @@ def two_subnets(subnet_ids: list[str]) -> list[str]:
 
 
 def described(found: Mapping[str, Any], role: str) -> Directory:
-    """What later steps need; a shared directory tells its addresses only through its owner's description.
+    """The facts that later steps need. The addresses of a shared directory are in its owner's description.
 
-    `owner_account` is empty for a directory of this account. `shared` tells that the id is this account's own for a
-    directory that another account shares with it.
+    `owner_account` is empty for a directory of this account. `shared` is true for a directory that another account
+    shares with this one; `id` is then the id that the directory has in this account.
     """
     owner = found.get("OwnerDirectoryDescription", {})
     vpc = found.get("VpcSettings") or owner.get("VpcSettings", {})

@@ -1,4 +1,4 @@
-"""Step 5: a directory of another account is shared with the cluster's account."""
+"""Step 5: shares a directory of another account with the cluster's account."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready with the id that the directory has in the cluster's account: the `Domain` of step 6."""
+    """Ready with the id that the directory has in the cluster's account. It is the `Domain` of step 6."""
     directory, account = arguments["directory"], Arn.parse(arguments["execution"]).account
     if not directory["shared"] and directory["owner_account"] in {"", account}:
         return Ready({"id": directory["id"]})
@@ -60,7 +60,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
 
 def seen_here(name: str) -> str:
-    """The status of a share in the cluster's own account, where it may be seen late (`ds:DescribeDirectories`)."""
+    """The status of a share in the cluster's own account, where it may appear late (`ds:DescribeDirectories`)."""
     try:
         described = client("ds").describe_directories(DirectoryIds=[name])["DirectoryDescriptions"][0]
     except ClientError as error:
@@ -71,7 +71,7 @@ def seen_here(name: str) -> str:
 
 
 def owner_s_view(directory: Directory, account: str) -> Mapping[str, str] | None:
-    """The share with an account as the directory's account sees it (`ds:DescribeSharedDirectories`)."""
+    """The share with an account, as the directory's account describes it (`ds:DescribeSharedDirectories`)."""
     pages = client("ds", directory["role"]).get_paginator("describe_shared_directories")
     found = [
         share
@@ -79,7 +79,7 @@ def owner_s_view(directory: Directory, account: str) -> Mapping[str, str] | None
         for share in page["SharedDirectories"]
         if share["SharedAccountId"] == account and share["ShareStatus"] != "Deleted"
     ]
-    # An earlier one may still be on its way out.
+    # An earlier share may still be listed while it is being deleted.
     return min(found, key=lambda share: share["ShareStatus"] in ENDED | REFUSED, default=None)
 
 
@@ -97,7 +97,7 @@ def share(directory: Directory, account: str, method: str) -> Waiting:
                 f"{code(error)}: {message(error)}",
                 REMEDIES[code(error)],
             ) from error
-        if code(error) != "DirectoryAlreadySharedException":  # not seen yet
+        if code(error) != "DirectoryAlreadySharedException":  # the share exists, but is not listed yet
             raise
     return Waiting(f"Directory {directory['id']} is being shared", deadline=DEADLINE)
 
@@ -107,14 +107,14 @@ def accept(name: str) -> Waiting:
     try:
         client("ds").accept_shared_directory(SharedDirectoryId=name)
     except ClientError as error:
-        # It is not seen here yet, or somebody has accepted it meanwhile.
+        # The invitation is not listed here yet, or somebody has accepted it in the meantime.
         if code(error) not in {"EntityDoesNotExistException", "DirectoryAlreadySharedException"}:
             raise
     return Waiting(f"Share {name} is being accepted", deadline=DEADLINE)
 
 
 def refused(directory: Directory, account: str, name: str, status: str) -> ShareRefused:
-    """What somebody has to undo, and where; a share that was refused can only be made anew when it is gone."""
+    """The error that says who has to end the share. A share that was refused can be made again only when it is gone."""
     owner = f"the account {directory['owner_account']}" if directory["owner_account"] else "the directory's account"
     anew = f"share the directory with the account {account} again, then start" if directory["shared"] else "then start"
     rejected = f" Somebody in the account {account} rejected it." if status.startswith("Reject") else ""

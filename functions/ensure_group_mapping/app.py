@@ -1,7 +1,7 @@
-"""Before step 6, where groups are mapped to database roles: the cluster loads the library pg_ad_mapping at its start.
+"""Before step 6: makes the cluster load the library pg_ad_mapping at its start, if groups are mapped to database roles.
 
-"Setting up the pg_ad_mapping extension": it is appended to `shared_preload_libraries` of the cluster's own parameter
-group. The restart that it needs is the one that follows joining the domain.
+The step appends the library to `shared_preload_libraries` of the cluster's own parameter group ("Setting up the
+pg_ad_mapping extension"). The library needs a restart: the one that follows joining the domain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from aurora_kerberos.step import Ready, Waiting, step, unapproved
 
 LIBRARY = "pg_ad_mapping"
 PARAMETER = "shared_preload_libraries"
-# Logins may fail, and the engine crash, on older instances that have joined before the library is loaded.
+# On instances made before this date, logins may fail and the engine may crash if the cluster joins before the library
+# is loaded.
 HARMLESS_SINCE = datetime(2025, 5, 1, tzinfo=UTC)
 
 
@@ -33,7 +34,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when the parameter group asks for the library; at once when no group is mapped."""
+    """Ready when the parameter group loads the library, or when no group is mapped."""
     if not arguments["mappings"]:
         return Ready({"parameter_group": "", "changed": False})
     group = arguments["cluster"]["parameter_group"]
@@ -47,7 +48,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             what = f"Cluster {arguments['cluster']['id']} joins the domain and restarts, and so loads {LIBRARY}."
             if waiting := unapproved(arguments, what, {}):
                 return waiting
-            # Before the change: whatever interrupts us, the restart is not forgotten.
+            # The tag comes before the change, so that the restart is not forgotten when the execution is interrupted.
             clusters.tag_restart(cluster, clusters.AFTER_JOINING)
         value = {"ParameterName": PARAMETER, "ParameterValue": ",".join([*loaded, LIBRARY])}
         client("rds").modify_db_cluster_parameter_group(
@@ -57,7 +58,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
 
 def libraries(group: str) -> list[str]:
-    """What the parameter group has loaded at the start (`rds:DescribeDBClusterParameters`)."""
+    """The libraries that the parameter group loads at the start (`rds:DescribeDBClusterParameters`)."""
     pages = client("rds").get_paginator("describe_db_cluster_parameters").paginate(DBClusterParameterGroupName=group)
     for page in pages:
         for parameter in page["Parameters"]:
@@ -67,10 +68,10 @@ def libraries(group: str) -> list[str]:
 
 
 def refuse_shared(group: str, cluster: str) -> None:
-    """Refuse to change what others use as well.
+    """Refuse to change a parameter group that other clusters use as well.
 
     Raises:
-        GroupMappingUnavailable: the group is AWS's default, or other clusters have it too.
+        GroupMappingUnavailable: the group is a default of AWS, or another cluster has it too.
     """
     remedy = f"Give {cluster} a DB cluster parameter group of its own, or append {LIBRARY} to {PARAMETER} by hand."
     if group.startswith("default."):
@@ -91,10 +92,10 @@ def refuse_shared(group: str, cluster: str) -> None:
 
 
 def refuse_hazard(cluster: dict[str, Any]) -> None:
-    """Refuse what AWS warns of ("Prerequisites", Important).
+    """Refuse a case that AWS warns of ("Prerequisites", Important).
 
     Raises:
-        GroupMappingUnavailable: it has joined already, and an instance is older than the remedy.
+        GroupMappingUnavailable: the cluster has joined already, and an instance was made before `HARMLESS_SINCE`.
     """
     joined = clusters.membership(cluster)
     old = [i["DBInstanceIdentifier"] for i in clusters.instances(cluster) if i["InstanceCreateTime"] < HARMLESS_SINCE]

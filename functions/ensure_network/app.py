@@ -1,7 +1,8 @@
-"""Step 5: cluster and directory reach each other at the documented ports, and the functions the directory.
+"""Step 5: makes sure that cluster and directory reach each other at the documented ports, and the functions the KDC.
 
-Nothing is changed before all that only a person can change has been looked at. With `network: existing`, and for a
-directory of another account in which this stack has no role, it is looked at and nothing is ever changed.
+The step first looks for obstacles that only a person can remove, and changes nothing while there is one. It only looks,
+and never changes anything, with `network: existing`, or if the directory is in another account without a role for this
+stack.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from aurora_kerberos.network import (
 from aurora_kerberos.plan import Cluster, Directory, Network
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
-# The statuses of "VPC peering connection lifecycle" (VPC peering guide); those not named here pass by themselves.
+# The statuses of "VPC peering connection lifecycle" (VPC peering guide). AWS leaves all others by itself.
 GONE = {"deleted", "expired"}
 REFUSED = {"failed", "rejected"}
 
 
 class Progress(TypedDict):
-    """What this execution has made already; handed back by the state machine."""
+    """What this execution has made already. The state machine hands it back with each poll."""
 
     opened: list[str]
 
@@ -55,7 +56,7 @@ class Arguments(TypedDict):
 
 @dataclass(frozen=True)
 class Way:
-    """Who opens connections to whom, and at which ports."""
+    """Connections that must be possible: from whom, to whom, and at which ports."""
 
     source: Place
     target: Place
@@ -63,13 +64,13 @@ class Way:
 
     @property
     def across(self) -> bool:
-        """Whether it leads from one VPC to another."""
+        """Whether the two places are in different VPCs."""
         return self.source.vpc_id != self.target.vpc_id
 
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when every way is open, with what was made for it and what could not be looked at."""
+    """Ready when all these connections are possible, with what was made for them and what could not be checked."""
     ways = ways_of(arguments)
     directory = ways[0].target
     opened: list[str] = list(arguments["progress"].get("opened", []))
@@ -96,7 +97,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
 
 def ways_of(arguments: Arguments) -> list[Way]:
-    """From the cluster to the directory; and from the functions to its KDC, if they are to try a login."""
+    """Those from the cluster to the directory, and those from the functions to its KDC if a login is to be tried."""
     account = Arn.parse(arguments["execution"]).account
     cluster, directory = Place.of_cluster(arguments["cluster"], account), arguments["directory"]
     controllers = Place(
@@ -119,7 +120,7 @@ def ways_of(arguments: Arguments) -> list[Way]:
 
 
 def check(ways: list[Way], both_sides: bool) -> None:
-    """Refuse, in one error, all that is missing and would have to be made by hand."""
+    """Refuse with one error that names everything that is missing and has to be made by hand."""
     found = []
     for way in ways:
         found += blocking_acls(way.source, way.target, way.ports)
@@ -140,7 +141,7 @@ def check(ways: list[Way], both_sides: bool) -> None:
 
 
 def closed(way: Way) -> Iterator[tuple[Place, security_groups.Direction, Place, list[Ports]]]:
-    """Where security groups do not let the way through: whose, which direction, the other side, the ports."""
+    """Where security groups let no connection through: the place, the direction, the other place, the ports."""
     sides: list[tuple[Place, security_groups.Direction, Place]] = [(way.source, "egress", way.target)]
     if way.target.seen:
         sides.append((way.target, "ingress", way.source))
@@ -150,11 +151,11 @@ def closed(way: Way) -> Iterator[tuple[Place, security_groups.Direction, Place, 
 
 
 def refuse_obstacles(ways: list[Way]) -> None:
-    """Refuse what this project never changes: network ACLs, and routes that lead elsewhere.
+    """Refuse network ACLs and routes that are in the way. This project never changes either.
 
     Raises:
-        NetworkOverlaps: the VPCs share addresses, so AWS would not peer them.
-        NetworkBlocked: with all that is in the way.
+        NetworkOverlaps: the VPCs share addresses, so AWS does not peer them.
+        NetworkBlocked: names everything that is in the way.
     """
     acls = [line for way in ways for line in blocking_acls(way.source, way.target, way.ports)]
     if acls:
@@ -189,7 +190,7 @@ def refuse_obstacles(ways: list[Way]) -> None:
 
 
 def peer(way: Way, opened: list[str]) -> dict[str, Any] | Waiting:
-    """The active peering of the two VPCs; requested, accepted and waited for where it is not."""
+    """The active peering of the two VPCs. If there is none, request it, accept it, and wait for it."""
     found = standing(way)
     if not found:
         return request(way, opened)
@@ -210,13 +211,13 @@ def peer(way: Way, opened: list[str]) -> dict[str, Any] | Waiting:
 
 
 def standing(way: Way) -> list[dict[str, Any]]:
-    """The peerings that are not gone; the active one first, refused ones last."""
+    """The peerings that still exist: the active one first, refused ones last."""
     found = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE]
     return sorted(found, key=lambda each: (each["Status"]["Code"] != "active", each["Status"]["Code"] in REFUSED))
 
 
 def request(way: Way, opened: list[str]) -> Waiting:
-    """Ask for a peering (`ec2:CreateVpcPeeringConnection`)."""
+    """Request a peering (`ec2:CreateVpcPeeringConnection`)."""
     try:
         made = way.source.ec2.create_vpc_peering_connection(
             VpcId=way.source.vpc_id,
@@ -254,16 +255,16 @@ def accept(name: str, place: Place) -> None:
     try:
         place.ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=name)
     except ClientError as error:
-        # Accepted by somebody else meanwhile, or not known yet in that account: the next look tells.
+        # Somebody else has accepted it, or that account does not know it yet. The next poll shows which.
         if code(error) not in {"InvalidStateTransition", "InvalidVpcPeeringConnectionID.NotFound"}:
             raise
 
 
 def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
-    """Each side lets the other resolve its names to private addresses (`ec2:ModifyVpcPeeringConnectionOptions`).
+    """Let each VPC resolve the other's names to private addresses (`ec2:ModifyVpcPeeringConnectionOptions`).
 
-    It is for people's convenience: Aurora's endpoints and the domain controllers have private addresses anyway. So what
-    AWS refuses (both VPCs need DNS host names) is told, and stops nothing.
+    Kerberos does not need this: Aurora's endpoints and the domain controllers have private addresses anyway. If AWS
+    refuses it (both VPCs need DNS host names), the reason is returned, and the step goes on.
     """
     refused = []
     for side in ("Requester", "Accepter"):
@@ -283,7 +284,7 @@ def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
 
 
 def route(way: Way, peering: str, opened: list[str]) -> None:
-    """A route to the other VPC in each route table that matters, on both sides (`ec2:CreateRoute`)."""
+    """Make a route to the other VPC in each route table that applies, on both sides (`ec2:CreateRoute`)."""
     for here, there in ((way.source, way.target), (way.target, way.source)):
         for table, block in sorted(wanting(here, there, peering)[0]):
             try:
@@ -303,14 +304,14 @@ def route(way: Way, peering: str, opened: list[str]) -> None:
 
 
 def let_through(way: Way, opened: list[str]) -> Waiting | None:
-    """Rules for what the security groups do not let through yet, and for nothing more."""
+    """Add rules for the ports that the security groups do not let through yet, and for no others."""
     for here, direction, there, ports in closed(way):
         try:
             opened.append(security_groups.allow(here, direction, there, ports))
         except ClientError as error:
             if code(error) != "InvalidGroup.NotFound" or not way.across:
                 raise
-            # A group of the other VPC can be named only once AWS has taken in that the peering is active.
+            # AWS lets a rule name a group of the other VPC only some time after the peering is active.
             refused = NetworkBlocked(
                 f"AWS does not let {here.groups[0]} name {there.groups[0]} over the peering: {message(error)}",
                 "Check that both security groups exist, then start again.",

@@ -1,4 +1,4 @@
-"""Step 3: the IAM role that lets Aurora use the directory, and the regional AWS STS endpoint it needs."""
+"""Step 3: makes the IAM role that lets Aurora use the directory, and checks the regional AWS STS endpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attached(role: str) -> set[str]:
 
 
 def create(name: str) -> dict[str, Any]:
-    """The role with the documented trust policy, and the stack's permissions boundary, if any (`iam:CreateRole`)."""
+    """Create the role with the documented trust policy and the stack's permissions boundary (`iam:CreateRole`)."""
     boundary = environment.permissions_boundary
     try:
         role = client("iam").create_role(

@@ -1,4 +1,4 @@
-"""Step 2: a forest trust with each of the on-premises domains whose users may log in."""
+"""Step 2: makes a forest trust with each on-premises domain whose users may log in."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when every trust is Verified, with the realms that are trusted."""
+    """Ready when every trust is Verified, with the trusted realms."""
     directory, trusts = arguments["directory"], arguments["trusts"]
     if not trusts:
         return Ready({"realms": []})
@@ -95,7 +95,7 @@ def refuse_different(wanted: Trust, found: Mapping[str, Any]) -> None:
 
 
 def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None) -> Waiting | None:
-    """Do the next missing thing for one trust; None when it is Verified."""
+    """Do the next missing thing for one trust; return None when it is Verified."""
     domain, state = wanted["domain"], found["TrustState"] if found else ""
     if found and state in BROKEN:
         raise TrustFailed(
@@ -116,7 +116,7 @@ def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None)
         return None
     if state in UNVERIFIED:
         client("ds", directory["role"]).verify_trust(TrustId=found["TrustId"])
-    # One reason for all that comes until then, so that the deadline ends the attempts.
+    # The reason stays the same until the trust is Verified, so that the deadline ends the attempts.
     otherwise = TrustNotVerified(
         f"The trust {found['TrustId']} with {domain} is {state} after {DEADLINE // MINUTE} minutes. "
         f"{reason(found, wanted)}",
@@ -126,7 +126,7 @@ def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None)
 
 
 def reason(found: Mapping[str, Any], wanted: Trust) -> str:
-    """What AWS says of a trust's state."""
+    """The reason that AWS gives for a trust's state."""
     said = found.get("TrustStateReason") or ""
     if not said:
         return "AWS gives no reason."
@@ -134,7 +134,7 @@ def reason(found: Mapping[str, Any], wanted: Trust) -> str:
 
 
 def correct_forwarder(directory: Directory, wanted: Trust) -> bool:
-    """Whether the directory has a conditional forwarder for the domain; if it has, its addresses are made right."""
+    """Whether the directory has a conditional forwarder for the domain. If it has one, correct its addresses."""
     ds, domain = client("ds", directory["role"]), wanted["domain"]
     listed = ds.describe_conditional_forwarders(DirectoryId=directory["id"])["ConditionalForwarders"]
     found = [each for each in listed if plain(each["RemoteDomainName"]) == domain]
@@ -146,19 +146,19 @@ def correct_forwarder(directory: Directory, wanted: Trust) -> bool:
 
 
 def by_family(prefix: str, dns_ips: list[str]) -> dict[str, list[str]]:
-    """The addresses as parameters of the API: IPv4 and IPv6 apart, neither of them empty."""
+    """The addresses as parameters of the API: IPv4 and IPv6 are separate, and an empty list is left out."""
     families = {f"{prefix}IpAddrs": 4, f"{prefix}Ipv6Addrs": 6}
     parted = {name: [ip for ip in dns_ips if ip_address(ip).version == family] for name, family in families.items()}
     return {name: ips for name, ips in parted.items() if ips}
 
 
 def addresses(forwarder: Mapping[str, Any]) -> set[Any]:
-    """The addresses of a forwarder, whatever their order and way of writing."""
+    """The addresses of a forwarder, without regard to their order and notation."""
     return {ip_address(ip) for name in ("DnsIpAddrs", "DnsIpv6Addrs") for ip in forwarder.get(name) or []}
 
 
 def create(directory: Directory, wanted: Trust, forwarder: Mapping[str, list[str]]) -> None:
-    """Make this side of the trust, and the conditional forwarder that it needs (`ds:CreateTrust`)."""
+    """Create this side of the trust, and the conditional forwarder that it needs (`ds:CreateTrust`)."""
     password = secret(wanted["password_secret"], "password")["password"]
     try:
         client("ds", directory["role"]).create_trust(

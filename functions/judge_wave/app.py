@@ -1,4 +1,4 @@
-"""A rollout's gate: after each wave, go on with the next, or stop and say why."""
+"""A rollout's gate: after each wave, the rollout goes on with the next one, or stops with a reason."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with the number of the `next` wave, 0 when there is none, and with `stopped`: why, or empty.
+    """Ready with the number of the `next` wave, or 0, and with the reason why the rollout is `stopped`, or empty.
 
-    Only what failed because of the workflow counts, in all waves so far; who has no outcome has failed as well, and it
-    is recorded here.
+    Only clusters that failed because of the workflow count, in all waves so far. A cluster without an outcome counts as
+    failed too, and this step records that.
     """
     outcomes = work.outcomes(arguments["rollout"])
     begun = [wave["number"] for wave in arguments["waves"] if wave["number"] <= arguments["wave"]]
@@ -54,7 +54,7 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def lost(item: Mapping[str, Any], known: Outcome | None, arguments: Arguments) -> Outcome:
-    """What is recorded of a cluster whose execution has ended without an outcome; `known` is the last that it wrote."""
+    """The outcome of a cluster whose execution ended without one. `known` is the last item that it wrote."""
     begun = known and known["recorded_at"] >= arguments["began_at"]
     ending = Ending(
         outcome=FAILED,

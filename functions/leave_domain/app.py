@@ -1,4 +1,4 @@
-"""Managing: the cluster leaves its domain ("Managing an Aurora DB cluster in a domain"), and Kerberos is off."""
+"""Managing: makes the cluster leave its domain ("Managing an Aurora DB cluster in a domain")."""
 
 from __future__ import annotations
 

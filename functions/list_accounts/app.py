@@ -1,4 +1,4 @@
-"""A rollout's first step: the accounts and Regions that are asked for, of the organization, without suspended ones."""
+"""A rollout's first step: lists the accounts and Regions that the input selects, without suspended accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aurora_kerberos.request import Rollout, parse
 from aurora_kerberos.rollout import work
 from aurora_kerberos.step import Ready, step
 
-PATIENT = 5  # attempts: a unit after the other is asked for, and AWS answers a few calls in a second
+PATIENT = 5  # attempts: there is a call for each unit, and AWS answers only a few calls in a second
 
 
 class Arguments(TypedDict):
@@ -26,7 +26,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with what is asked for, completed by the defaults, and the list of targets in the rollout's bucket."""
+    """Ready with the input, completed by defaults, when the list of targets is in the rollout's bucket."""
     request = parse(Rollout, arguments["request"], "The input")
     try:
         found = list(dict.fromkeys(accounts(request)))
@@ -54,7 +54,7 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def accounts(request: Rollout) -> Iterator[str]:
-    """The ids of the active accounts that are asked for (`organizations:ListAccounts...`)."""
+    """The ids of the active accounts that the input selects (`organizations:ListAccounts...`)."""
     if request.organizational_units or not request.accounts:
         if request.organizational_units:
             for unit in request.organizational_units:
@@ -80,7 +80,7 @@ def below(unit: str) -> Iterator[str]:
 
 
 def active_of(wanted: list[str]) -> Iterator[str]:
-    """Those of the accounts that are active in the organization; all, where there is none."""
+    """The wanted accounts, if all of them are active in the organization, or if there is no organization."""
     try:
         known = set(active(client("organizations", attempts=PATIENT).get_paginator("list_accounts").paginate()))
     except ClientError as error:

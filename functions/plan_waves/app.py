@@ -1,6 +1,7 @@
 """A rollout's plan: which clusters are enrolled, and in which wave.
 
-The order is by a digest of the ARN: each wave is a sample of all accounts, and a second start finds the same order.
+Clusters are ordered by a digest of their ARN. So each wave is a sample of all accounts, and a second start has the same
+order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with the waves, whose clusters stand in the rollout's bucket, each wave in a file of its own."""
+    """Ready with the waves. The clusters of each wave are in a file of their own in the rollout's bucket."""
     request, execution = arguments["request"], arguments["execution"]
     found = list(discovered(execution))
     before = work.outcomes(arguments["rollout"])
@@ -64,7 +65,7 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def in_waves(planned: list[Planned], done: set[str], sizes: list[int | str]) -> list[Wave]:
-    """Give each cluster that is to be enrolled its wave; the waves that are not empty."""
+    """Assign each cluster to its wave, and return the waves that are not empty."""
     mine = {each["arn"]: each for each in planned if each["state"] == TODO or each["arn"] in done}
     numbers = numbered(sorted(mine, key=names.digest), done, sizes)
     for arn, cluster in mine.items():
@@ -92,12 +93,12 @@ def numbered(arns: Sequence[str], done: Collection[str], sizes: Sequence[int | s
 
 
 def reach(size: int | str, total: int) -> int:
-    """How many clusters are done after a wave: a number, or a share that is rounded up."""
+    """How many clusters are done after a wave. The size is a number or a share, which is rounded up."""
     return min(total, size) if isinstance(size, int) else -(-total * int(size.rstrip("%")) // 100)
 
 
 def discovered(execution: str) -> Iterator[Discovered]:
-    """What was found in each account and Region, in the order in which they were asked for (`s3:GetObject`)."""
+    """The clusters of each account and Region, in the order of the targets (`s3:GetObject`)."""
     for target in work.read(execution, "targets.json"):
         account, region = target["account"], target["region"]
         found = work.read(execution, f"discovered/{account}.{region}.json")

@@ -1,4 +1,4 @@
-"""Step 8: what a client needs to log in stands in SSM, where clients can fetch it, and in the outcome."""
+"""Step 8: stores what a client needs to log in as SSM parameters, and puts it into the outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when both parameters hold what they must; what holds it already is left alone."""
+    """Ready when both parameters have the right value. A parameter that has it already is not written."""
     directory, trusts = arguments["directory"], arguments["trusts"]
     # The DNS servers of a trusted domain are its domain controllers in every Active Directory whose DNS is its own.
     trusted = {trust["domain"]: trust["dns_ips"] for trust in trusts}
@@ -42,7 +42,7 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def connection_strings(cluster: Cluster, directory: Directory, trusts: list[Trust]) -> dict[str, str]:
-    """How to connect as `<user>`, whose place a principal's name takes ("Connecting with Kerberos authentication")."""
+    """Connection strings ("Connecting with Kerberos authentication"). A person replaces `<user>` by a name."""
     host, port, database = cluster["endpoint"], cluster["port"], cluster["database"]
     user = f"{USER}@{directory['realm']}"
     query = f"user={quote(user, safe='<>')}&sslmode=require"

@@ -1,9 +1,10 @@
-"""The end of every execution: registry, tags, event, notification and metrics say what became of it and what to do.
+"""The end of every execution: writes the outcome to the registry, the tags, an event, a notification and the metrics.
 
-The lease of the cluster is given back last. An execution that another one has taken the lease from records nothing.
+The lease of the cluster is given back last. If another execution has taken the lease over, nothing is recorded.
 
-Each is written even when another cannot be; what could not be written is raised at the end. Event, notification and
-metrics come last and wait for AWS to be there for the others: a second try would send and count them twice.
+If one of the five cannot be written, the others still are, and the error is raised at the end. If AWS is unavailable,
+however, the step stops at once and is tried again. Event, notification and metrics come last, since another attempt
+would send and count them twice.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ REMEDIES = {
     "Sandbox.Timedout": "A function did not answer in time: see its log, then start the execution again.",
     "States.DataLimitExceeded": "Fewer principals per cluster; the state machine's payload is limited to 256 KiB.",
 }
-NOT_FOR_SUBJECTS = re.compile(r"[^ -~]")  # of a mail; who refuses may name his error as he likes
+NOT_FOR_SUBJECTS = re.compile(r"[^ -~]")  # of a mail; a person who refuses can give the error any name
 DEFECT = "This is not an error the workflow knows. See the function's log, and report it with the execution's history."
 
 
@@ -66,7 +67,7 @@ class Outcome(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with the outcome, when all five have been written and the lease of the cluster is given back."""
+    """Ready with the outcome, when all five are written and the lease of the cluster is given back."""
     outcome, execution = outcome_of(arguments), arguments["execution"]
     arn = names.cluster_arn(outcome["cluster"], execution)
     result = Ready({**outcome, "steps": arguments["steps"], "warnings": arguments["plan"].get("warnings", [])})
@@ -92,7 +93,7 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def outcome_of(arguments: Arguments) -> Outcome:
-    """One sentence, and for a failure the error's name and its remedy."""
+    """The outcome with one sentence; for a failure, with the error's name and its remedy as well."""
     plan, steps = arguments["plan"], arguments["steps"]
     cluster = plan.get("cluster", {}).get("id") or names.requested_cluster(arguments["request"], arguments["execution"])
     result = Outcome(
@@ -119,14 +120,14 @@ def outcome_of(arguments: Arguments) -> Outcome:
 
 
 def disabled(steps: Mapping[str, Any]) -> str:
-    """What has become of a cluster that was to leave."""
+    """The sentence about a cluster on which Kerberos was switched off."""
     left = steps["left"]["left"]
     where = f"the cluster has left the domain of {left}" if left else "the cluster was in no domain"
     return f"Kerberos is disabled: {where}. {len(steps['revoked']['revoked'])} database roles have lost rds_ad"
 
 
 def what_happened(error: str, cause: str) -> tuple[str, str]:
-    """Message and remedy of a failure, from the Cause that Step Functions hands on."""
+    """Message and remedy of a failure, from the Cause that Step Functions passes on."""
     try:
         text = str(json.loads(cause)["errorMessage"])
     except (ValueError, TypeError, KeyError):
@@ -138,7 +139,7 @@ def what_happened(error: str, cause: str) -> tuple[str, str]:
 
 
 def write_metrics(outcome: Outcome, _arn: str, arguments: Arguments) -> None:
-    """One count per outcome; of failures one per error's name as well; how long after its start it was enabled."""
+    """Count the outcome, and a failure by its error's name as well. Measure the time from the start to `enabled`."""
     count: Any = {"unit": MetricUnit.Count, "value": 1, "namespace": names.METRICS}
     with single_metric(name=outcome["outcome"].capitalize(), **count):
         pass
@@ -152,9 +153,9 @@ def write_metrics(outcome: Outcome, _arn: str, arguments: Arguments) -> None:
 
 
 def write_registry(outcome: Outcome, arn: str, arguments: Arguments) -> None:
-    """The last outcome of the cluster, and what it has come from, for the sweep (`dynamodb:PutItem`).
+    """Write the cluster's outcome, with the digests that the sweep compares (`dynamodb:PutItem`).
 
-    An event that was out of date is none of the cluster's outcomes.
+    An execution that had nothing to do is not an outcome of the cluster.
     """
     if not arn or outcome["outcome"] == SUPERSEDED:
         return
@@ -217,7 +218,7 @@ def send_event(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
 
 
 def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
-    """A mail that can be acted on (`sns:Publish`); nobody need know of an event that was out of date."""
+    """Send a notification that says what to do (`sns:Publish`), but none for an execution that had nothing to do."""
     if outcome["outcome"] == SUPERSEDED:
         return
     subject = f"Kerberos {outcome['error'] or outcome['outcome']}: {outcome['cluster'] or 'no cluster'}"
@@ -234,11 +235,11 @@ def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
 
 
 def again(execution: str) -> str:
-    """The command that starts the execution once more, with the very input it had."""
+    """The command that starts the execution again with the same input."""
     arn = Arn.parse(execution)
     region, (_, machine_name, _) = arn.region, arn.resource.split(":")
     machine = arn._replace(resource=f"stateMachine:{machine_name}")
-    execution = shlex.quote(execution)  # people may name one as they like
+    execution = shlex.quote(execution)  # a person can give an execution any name
     asked = f"aws stepfunctions describe-execution --region {region} --execution-arn {execution}"
     return (
         f"aws stepfunctions start-execution --region {region} --state-machine-arn {machine} "

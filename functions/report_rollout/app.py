@@ -1,7 +1,7 @@
-"""A rollout's end: the report as JSON, CSV and a page stands in the bucket, and the notification says where.
+"""A rollout's end: writes the report as JSON, CSV and a page to the bucket, and sends a notification with the link.
 
-It is written whatever the end is: after a dry run, when all waves are through, when the gate has stopped it, and when a
-step of the rollout itself has failed.
+The report is written however the rollout ends: after a dry run, after the last wave, when the gate has stopped it, and
+when a step of the rollout itself has failed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready with a sentence and where the report is (`s3:PutObject`, `sns:Publish`)."""
+    """Ready with a sentence and the link to the report (`s3:PutObject`, `sns:Publish`)."""
     execution, failure = arguments["execution"], arguments["failure"]
     stopped = arguments["stopped"] or work.said(failure)
     report = work.report(execution, arguments["now"], stopped)
@@ -80,5 +80,5 @@ def table(report: Report) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
+    """The value of a cell, written so that no spreadsheet takes it for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value

@@ -1,6 +1,6 @@
-"""Asks people whether the cluster may be disturbed now: the state machine waits until one of them answers.
+"""Asks for approval by notification. The state machine waits until somebody approves or refuses.
 
-The notification holds the two commands, with the token of this very question. Whoever may call SendTaskSuccess and
+The notification has both commands, with the task token of this question. Everybody who may call SendTaskSuccess and
 SendTaskFailure on the state machine can answer.
 """
 

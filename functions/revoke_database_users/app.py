@@ -1,6 +1,7 @@
-"""Managing, after the cluster has left its domain: nobody has rds_ad any more who was given it here.
+"""Managing, after the cluster has left its domain: revokes rds_ad from every role that was granted it here.
 
-The roles stay, with all else they have been granted: who is enabled again finds everything as it was.
+The roles stay, and keep everything else that they were granted. When the cluster is enabled again, they get rds_ad
+back.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when no role has rds_ad from here, by the marks that `ensure_database_users` has left on them."""
+    """Ready when no role has an rds_ad that was granted here, according to the marks of `ensure_database_users`."""
     revoked: list[str] = []
     if has_database(arguments["cluster"]):
         with master(arguments["cluster"]) as session:

@@ -1,8 +1,8 @@
-"""Every hour: what the tags ask for and is not so is started. Events get lost, and what was right does not stay so.
+"""The sweep: starts, every hour, what lost events would have started, and corrects drift.
 
-Looks at all Aurora PostgreSQL clusters of the account and Region that have the tag, and starts an execution for each
-whose membership, role, settings or principals are not those of its last success. One that fails is not started again
-until something about it changes, or a day has passed.
+The sweep looks at all Aurora PostgreSQL clusters of the account and Region that have the tag. It starts an execution
+for each cluster whose membership, role, settings or principals differ from those of its last success. After a failure
+it starts another one only when something about the cluster has changed, or a day has passed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ BACK_OFF = timedelta(days=1)
 
 
 class Schedule(TypedDict):
-    """What EventBridge Scheduler sends: the `time` it is meant for, ISO 8601."""
+    """What EventBridge Scheduler sends: the `time` that the sweep was scheduled for, ISO 8601."""
 
     time: str
 
 
 class Seen(TypedDict):
-    """A tagged cluster as it is: what is `wanted` of it, with a digest of all it comes from, and what is there."""
+    """A tagged cluster: its instances, the wanted `action`, a digest of what is `desired`, and the last outcome."""
 
     cluster: dict[str, Any]
     instances: list[dict[str, Any]]
@@ -42,7 +42,7 @@ class Seen(TypedDict):
 
 
 def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: ARG001  Lambda passes it
-    """The names of the clusters by what was done about them: started, running, waiting, refused."""
+    """The names of the clusters that are not as desired, by what was done: started, running, waiting, refused."""
     now = datetime.fromisoformat(event["time"]).astimezone(UTC)
     settings = desired.settings()
     done: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}
@@ -52,9 +52,9 @@ def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: 
         try:
             what = swept(seen(cluster, instances.get(name, []), settings), settings, now)
         except StackIncomplete:
-            raise  # no cluster's trouble
+            raise  # this is not about one cluster
         except (KerberosError, *ERRORS) as error:
-            # One cluster's trouble is not the others'.
+            # An error of one cluster must not stop the sweep of the others.
             logger.warning(str(error), cluster=name, error=type(error).__name__)
             what = "refused"
         if what:
@@ -67,20 +67,20 @@ def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: 
 
 
 def count(name: str, value: float, unit: MetricUnit) -> None:
-    """A metric of the sweep: the clusters by what was done, and how long who keeps others waiting has the lease."""
+    """Write a metric of the sweep: how many clusters there were, or for how long an execution has held the lease."""
     with single_metric(name=name, unit=unit, value=value, namespace=names.METRICS):
         pass
 
 
 def tagged_clusters() -> Iterator[dict[str, Any]]:
-    """The Aurora PostgreSQL clusters that bear the tag, page by page (`rds:DescribeDBClusters`)."""
+    """The Aurora PostgreSQL clusters that have the tag, page by page (`rds:DescribeDBClusters`)."""
     pages = client("rds").get_paginator("describe_db_clusters")
     for page in pages.paginate(Filters=[{"Name": "engine", "Values": ["aurora-postgresql"]}]):
         yield from (cluster for cluster in page["DBClusters"] if names.TAG in names.tags(cluster))
 
 
 def instances_by_cluster() -> dict[str, list[dict[str, Any]]]:
-    """All instances of the account and Region, by the cluster they are of (`rds:DescribeDBInstances`)."""
+    """All instances of the account and Region, by their cluster (`rds:DescribeDBInstances`)."""
     found: dict[str, list[dict[str, Any]]] = {}
     for page in client("rds").get_paginator("describe_db_instances").paginate():
         for instance in page["DBInstances"]:
@@ -89,7 +89,7 @@ def instances_by_cluster() -> dict[str, list[dict[str, Any]]]:
 
 
 def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Settings) -> Seen:
-    """The cluster, with what is wanted of it and its last outcome (`ssm:GetParameter`, `dynamodb:GetItem`).
+    """Collect what is desired of a cluster and its last outcome (`ssm:GetParameter`, `dynamodb:GetItem`).
 
     Raises:
         InvalidRequest: the tag says neither enabled nor disabled.
@@ -100,7 +100,7 @@ def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Set
         listed = desired.principals(name, settings, tags) if action == "enable" else []
         wanted = desired.wanted(action, listed, settings, tags)
     except KerberosError as error:
-        wanted = names.digest(error.message)  # an execution says it, and records it
+        wanted = names.digest(error.message)  # the execution that is started raises it again, and records it
     key = {"arn": {"S": cluster["DBClusterArn"]}}
     item = client("dynamodb").get_item(TableName=environment.registry_table, Key=key, ConsistentRead=True)
     last = {field: value["S"] for field, value in item.get("Item", {}).items()}
@@ -108,7 +108,7 @@ def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Set
 
 
 def swept(found: Seen, settings: Settings, now: datetime) -> str:
-    """Start what is missing: `started`, `running` already, `waiting` for a change or a day, or nothing to do."""
+    """Start an execution if one is needed. Return `started`, `running`, `waiting`, or empty if nothing is to do."""
     cluster, last = found["cluster"], found["last"]
     if is_as_wanted(found, settings):
         return ""
@@ -120,7 +120,7 @@ def swept(found: Seen, settings: Settings, now: datetime) -> str:
     state = state_of(found, settings)
     if failed_alike(found, state, settings, now):
         return "waiting"
-    # Two sweeps that see the same make the same name, and so one execution.
+    # Two sweeps with the same result make the same name, and so only one execution.
     once = names.digest(state, last.get("recorded_at", ""), holder, now.date().isoformat())
     try:
         client("stepfunctions").start_execution(
@@ -136,10 +136,10 @@ def swept(found: Seen, settings: Settings, now: datetime) -> str:
 
 
 def is_as_wanted(found: Seen, settings: Settings) -> bool:
-    """Whether the last execution has succeeded with what is wanted now, and nothing has changed since."""
+    """Whether the last execution succeeded with what is desired now, and nothing has changed since."""
     cluster, last = found["cluster"], found["last"]
     memberships = [clusters.membership(each) for each in [cluster, *found["instances"]]]
-    told = names.tags(cluster).get(names.STATUS_TAG)  # a rollout takes it off, and waits for it
+    told = names.tags(cluster).get(names.STATUS_TAG)  # a rollout removes this tag, and waits for a new one
     if found["action"] == "disable":
         return last.get("outcome") == told == names.DISABLED and not any(memberships)
     return (
@@ -154,7 +154,7 @@ def is_as_wanted(found: Seen, settings: Settings) -> bool:
 
 
 def state_of(found: Seen, settings: Settings) -> str:
-    """A digest of all that a new attempt could go differently for, as far as RDS and the settings show it."""
+    """A digest of everything that could make another attempt succeed, as far as RDS and the settings show it."""
     cluster = found["cluster"]
     ours = {names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG}
     members = [
@@ -178,7 +178,7 @@ def state_of(found: Seen, settings: Settings) -> str:
 
 
 def failed_alike(found: Seen, state: str, settings: Settings, now: datetime) -> bool:
-    """Whether the last attempt failed with all as it is now; a person's no counts as long as it is asked for."""
+    """Whether the last attempt failed in the same state. A refusal counts for as long as approval is needed."""
     last = found["last"]
     if last.get("error") == "ApprovalRefused" and last.get("desired") == found["desired"]:
         return desired.apply(names.tags(found["cluster"]), settings) == "approval"

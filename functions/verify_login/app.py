@@ -1,6 +1,7 @@
-"""The proof: a real Kerberos login as the check principal, and what `pg_stat_gssapi` says of it.
+"""The proof: logs in as the check principal with a real Kerberos ticket, and reads its row of `pg_stat_gssapi`.
 
-libpq as psycopg2 bundles it takes the ticket itself from a client keytab; for a password, the same library is asked.
+With a keytab, the libpq that psycopg2 bundles takes the ticket itself. With a password, this function takes the ticket
+by the same Kerberos library.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from aurora_kerberos.plan import Check, Cluster
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 from aurora_kerberos.tickets import TicketRefused, take_ticket
 
-# What libpq and the Kerberos library say, and what to do about it.
+# Texts of libpq and of the Kerberos library, and the remedy for each.
 REMEDIES = {
     "Cannot contact any KDC": "Let this stack's functions reach TCP port 88 of the directory's domain controllers.",
     "not found in Kerberos database": "Create the check principal's user in the directory.",
@@ -49,7 +50,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
-    """Ready when the login succeeded, or when no check principal is configured, which is said."""
+    """Ready when the login succeeded, or when no check principal is configured. The outputs say which."""
     check = arguments["check"]
     if not check["secret"]:
         return Ready({"verified": False, "reason": "No login was tried: the stack's parameter CheckSecret is empty."})
@@ -63,13 +64,13 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             f"{check['principal']} cannot log in to {arguments['cluster']['endpoint']}: {said}",
             hints[0] if hints else "Try the same with psql from a host in the stack's subnets.",
         )
-        # Directory replication and a restarted instance both take some minutes.
+        # Replication in the directory takes some minutes, and so does the restart of an instance.
         return Waiting("The Kerberos login does not succeed yet", deadline=10 * MINUTE, otherwise=refused)
     return Ready({"verified": True, **proof})
 
 
 def read_credentials(name: str) -> str | bytes:
-    """The password in the secret, or the client keytab, which goes before."""
+    """The keytab in the secret; if it has none, the password."""
     remedy = "Store a JSON object with 'keytab' (the output of `base64 -w0 FILE`) or 'password' in the secret."
     content = secret_content(name, remedy)
     if keytab := content.get("keytab"):
@@ -83,7 +84,7 @@ def read_credentials(name: str) -> str | bytes:
 
 
 def login(cluster: Cluster, krb5_conf: str, principal: str, credentials: str | bytes) -> dict[str, Any]:
-    """Log in with a ticket of one's own, and forget it; the row of `pg_stat_gssapi`."""
+    """Take a new ticket, log in with it, and delete it; return the row of `pg_stat_gssapi`."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "krb5.conf").write_text(krb5_conf)
         before = dict(os.environ)
@@ -107,7 +108,7 @@ def login(cluster: Cluster, krb5_conf: str, principal: str, credentials: str | b
 
 
 def kerberos_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Where libkrb5 finds its files. A KRB5_CONFIG that is set already is read first, as libkrb5 does with a list."""
+    """The variables that name libkrb5's files. A KRB5_CONFIG that is set already comes first in the list."""
     configs = [environment["KRB5_CONFIG"]] if environment.get("KRB5_CONFIG") else []
     return {
         "KRB5_CONFIG": ":".join([*configs, str(folder / "krb5.conf")]),

@@ -1,4 +1,4 @@
-"""Managing: what clients needed to log in is taken away again, so that nobody tries in vain."""
+"""Managing: deletes the parameters for clients, so that nobody tries to log in with them in vain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Arguments(TypedDict):
 
 @step
 def handler(arguments: Arguments) -> Ready:
-    """Ready when neither parameter is there (`ssm:GetParameters`, `ssm:DeleteParameters`)."""
+    """Ready when neither parameter exists (`ssm:GetParameters`, `ssm:DeleteParameters`)."""
     ssm, ours = client("ssm"), names.client_parameters(arguments["prefix"])
     there = [parameter["Name"] for parameter in ssm.get_parameters(Names=ours)["Parameters"]]
     if there:

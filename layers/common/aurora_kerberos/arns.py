@@ -16,7 +16,7 @@ class Arn(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Arn:
-        """The parts of an ARN; of a text that is none, as many as it has, and the others are empty."""
+        """The parts of an ARN. If the text is not an ARN, the parts that it lacks are empty."""
         _, *parts = [*text.split(":", 5), "", "", "", "", ""][:6]
         return cls(*parts)
 

@@ -1,4 +1,4 @@
-"""Where AWS documents Kerberos for Aurora PostgreSQL. A Region or version that is not here gets a warning, no refusal.
+"""Where AWS documents Kerberos for Aurora PostgreSQL. Other Regions and versions get a warning, and are not refused.
 
 Source: "Supported Regions and Aurora DB engines for Kerberos authentication", Aurora user guide.
 """
@@ -18,7 +18,7 @@ MAJOR_VERSIONS = range(11, 18)
 
 
 def warnings(region: str, engine_version: str) -> list[str]:
-    """What the documentation does not promise for this Region and engine version; empty when it does."""
+    """Warnings about a Region and an engine version that are not in the documentation; empty when both are."""
     found = []
     if region not in REGIONS:
         found.append(f"The Region {region} is not in the list of Regions with Kerberos for Aurora PostgreSQL.")

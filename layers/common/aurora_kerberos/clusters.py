@@ -18,11 +18,11 @@ from aurora_kerberos.step import DAY, Waiting
 # "Understanding domain membership" (guide) and the API reference of DomainMembership.
 ENABLED = {"kerberos-enabled", "joined"}
 LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
-ON_THE_WAY = {"enabling-kerberos", "pending-enable-kerberos", "pending-join"}  # RDS is at it, and ends by itself
+ON_THE_WAY = {"enabling-kerberos", "pending-enable-kerberos", "pending-join"}  # RDS leaves these by itself
 AFTER_JOINING = "after joining"  # the restart tag's value until the restart begins
 
 AVAILABLE = {"available", "backing-up", "storage-optimization", "storage-config-upgrade"}
-# Nobody leaves these without a person; everything else AWS leaves by itself.
+# A cluster leaves these only with the help of a person. AWS leaves all other statuses by itself.
 STUCK_CLUSTER = {
     "cloning-failed",
     "deleting",
@@ -87,11 +87,11 @@ def instances(cluster: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> None:
-    """Refuse what waiting does not help.
+    """Refuse a cluster that would wait in vain.
 
     Raises:
-        ClusterUnusable: the cluster is in a state it does not leave by itself.
-        InstanceUnusable: an instance is.
+        ClusterUnusable: the cluster is in a status that it does not leave by itself.
+        InstanceUnusable: an instance is in such a status.
     """
     if cluster["Status"] in STUCK_CLUSTER:
         raise ClusterUnusable(
@@ -107,7 +107,7 @@ def refuse_stuck(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) ->
 
 
 def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> str:
-    """What has to be waited for before the cluster is changed; empty when all is available."""
+    """The reason to wait before the cluster is changed; empty when cluster and instances are available."""
     if cluster["Status"] not in AVAILABLE:
         return f"Cluster {cluster['DBClusterIdentifier']} is {cluster['Status']}"
     for instance in instances:
@@ -117,7 +117,7 @@ def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]]) -> str:
 
 
 def patience(status: str) -> int:
-    """Seconds that a membership may be in a status: a maintenance window comes once a week."""
+    """Seconds that a membership may stay in a status. A maintenance window comes once a week."""
     return 8 * DAY if status.startswith("pending-maintenance-") else Waiting.deadline
 
 
@@ -129,7 +129,7 @@ class Placed(TypedDict):
 
 
 def placed(subnet_group: str) -> Placed:
-    """The VPC and the subnets that a DB subnet group's instances may be in (`rds:DescribeDBSubnetGroups`)."""
+    """The VPC and the subnets of a DB subnet group, where its instances may be (`rds:DescribeDBSubnetGroups`)."""
     (group,) = client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)["DBSubnetGroups"]
     return {"vpc_id": group["VpcId"], "subnet_ids": [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]}
 
@@ -146,7 +146,7 @@ def role_of(membership: Mapping[str, Any]) -> str:
 
 
 def is_secondary(cluster: Mapping[str, Any]) -> bool:
-    """Whether it only follows the primary cluster of a global database (`rds:DescribeGlobalClusters`)."""
+    """Whether the cluster is a secondary one of a global database (`rds:DescribeGlobalClusters`)."""
     return any(
         member["DBClusterArn"] == cluster["DBClusterArn"] and not member["IsWriter"]
         for page in client("rds").get_paginator("describe_global_clusters").paginate()
@@ -156,12 +156,12 @@ def is_secondary(cluster: Mapping[str, Any]) -> bool:
 
 
 def untag_restart(cluster: Mapping[str, Any]) -> None:
-    """No restart is due any more (`rds:RemoveTagsFromResource`)."""
+    """Remove the restart tag: no restart is due any more (`rds:RemoveTagsFromResource`)."""
     client("rds").remove_tags_from_resource(ResourceName=cluster["DBClusterArn"], TagKeys=[names.RESTART_TAG])
 
 
 def tag_restart(cluster: Mapping[str, Any], value: str) -> None:
-    """Note on the cluster that, and since when, a restart is due (`rds:AddTagsToResource`)."""
+    """Tag the cluster with the fact that a restart is due, and since when (`rds:AddTagsToResource`)."""
     client("rds").add_tags_to_resource(
         ResourceName=cluster["DBClusterArn"], Tags=[{"Key": names.RESTART_TAG, "Value": value}]
     )

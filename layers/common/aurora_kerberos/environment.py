@@ -1,4 +1,4 @@
-"""What the template tells a function in environment variables. Settings of the stack are in `desired.py`."""
+"""The environment variables that the template gives to functions. The stack's settings are in `desired.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aurora_kerberos.errors import StackIncomplete
 
 
 class Variable:
-    """An environment variable of the attribute's name in upper case, read whenever it is asked for."""
+    """An environment variable with the attribute's name in upper case. It is read at each use."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name.upper()

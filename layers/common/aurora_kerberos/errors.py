@@ -1,7 +1,7 @@
-"""Everything the workflow can end with, but success.
+"""The errors that the workflow can end with.
 
-The class name is what Step Functions shows as the error and what an operator searches for. The text has two parts: what
-was seen, and after `Remedy:` what to do about it. Neither ever holds a secret.
+Step Functions shows the name of the class as the error, and operators search for it. The text has two parts: what
+happened, and after `Remedy:` what to do about it. Neither ever holds a secret.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class KerberosError(Exception):
     """Base of all errors of the workflow.
 
     Attributes:
-        message: what was seen.
+        message: what happened.
         remedy: what a person can do about it; a class may have a default.
     """
 
@@ -66,7 +66,7 @@ class SecretUnusable(BadRequest):
 
 
 class ConfigurationError(KerberosError):
-    """Something around the cluster is not as it must be, and a person has to change it."""
+    """Something around the cluster is wrong, and a person has to change it."""
 
 
 class StackIncomplete(ConfigurationError):
@@ -96,11 +96,11 @@ class DirectoryAccountRoleMissing(ConfigurationError):
 
 
 class TrustDiffers(ConfigurationError):
-    """A trust with the domain exists, of another direction or type than is asked for."""
+    """A trust with the domain exists, but has another direction or type than the settings say."""
 
 
 class TrustNotVerified(ConfigurationError):
-    """The trust exists on this side, and the two sides do not come together."""
+    """The trust exists on this side, but AWS cannot verify it with the other side."""
 
 
 class TrustFailed(ConfigurationError):
@@ -108,15 +108,15 @@ class TrustFailed(ConfigurationError):
 
 
 class DirectoryDataUnavailable(ConfigurationError):
-    """Users and groups of the directory cannot be read or written: data access is not on, or the directory is ill."""
+    """Users and groups of the directory cannot be read or written: data access is off, or the directory is impaired."""
 
 
 class DirectoryGroupUnfit(ConfigurationError):
-    """A group of the directory is missing, is no security group, or its name is taken by something that is no group."""
+    """A group of the directory is missing, is not a security group, or something that is not a group has its name."""
 
 
 class DirectoryUserUnfit(ConfigurationError):
-    """A user of the directory is missing, or his name is taken by something that is no user."""
+    """A user of the directory is missing, or something that is not a user has the name."""
 
 
 class ShareRefused(ConfigurationError):
@@ -124,7 +124,7 @@ class ShareRefused(ConfigurationError):
 
 
 class ServiceRoleInvalid(ConfigurationError):
-    """The IAM role that lets Aurora use the directory cannot be assumed by it, or RDS refuses it."""
+    """Aurora cannot assume the IAM role that lets it use the directory, or RDS refuses the role."""
 
 
 class StsEndpointInactive(ConfigurationError):
@@ -136,7 +136,7 @@ class AnotherDirectory(ConfigurationError):
 
 
 class MembershipLost(ConfigurationError):
-    """The cluster was enabled, and is no working member of a domain any more."""
+    """The cluster was enabled, but is not a working member of a domain any more."""
 
 
 class RestartDue(ConfigurationError):
@@ -144,11 +144,11 @@ class RestartDue(ConfigurationError):
 
 
 class NetworkBlocked(ConfigurationError):
-    """A route, a network ACL or a security group is in the way between cluster, directory and functions."""
+    """A route, a network ACL or a security group blocks traffic between cluster, directory and functions."""
 
 
 class NetworkOverlaps(ConfigurationError):
-    """Two VPCs that are to be peered share addresses."""
+    """Two VPCs that have to be peered have overlapping addresses."""
 
 
 class PeeringFailed(ConfigurationError):
@@ -175,13 +175,13 @@ class LoginRefused(ConfigurationError):
 
 
 class ApprovalRefused(KerberosError):
-    """Somebody has refused what the workflow asked approval for; nothing of it has been done."""
+    """Somebody has refused the change that the workflow needed approval for. Nothing of it was done."""
 
     remedy = "Nothing, if that was meant. Else start the execution again: it asks again."
 
 
 class ApprovalExpired(KerberosError):
-    """Nobody has approved or refused in time; nothing of it has been done."""
+    """Nobody has approved or refused the change in time. Nothing of it was done."""
 
     remedy = "Start the execution again: it asks again. Or set the tag kerberos-apply to now or maintenance-window."
 
@@ -190,7 +190,7 @@ class ApprovalExpired(KerberosError):
 
 
 class OutcomeUnknown(KerberosError):
-    """A rollout's execution for a cluster has ended, and has not recorded with what."""
+    """A rollout's execution for a cluster has ended without recording an outcome."""
 
 
 # --- AWS said no ------------------------------------------------------------------------------------------------------
@@ -205,14 +205,14 @@ class EnableKerberosFailed(KerberosError):
 
 
 class InstanceUnusable(KerberosError):
-    """An instance of the cluster is in a state it does not leave by itself."""
+    """An instance of the cluster is in a status that it does not leave by itself."""
 
 
 # --- AWS said later ---------------------------------------------------------------------------------------------------
 
 
 class AwsUnavailable(KerberosError):
-    """Throttled, a 5xx, or no connection: the state machine tries again, with jitter."""
+    """AWS throttled the call, answered with a 5xx, or could not be reached. The state machine retries with jitter."""
 
     remedy = (
         "Nothing: it is tried again by itself. If it persists, see the AWS Health Dashboard and the service quotas."
@@ -223,4 +223,4 @@ class AwsUnavailable(KerberosError):
 
 
 class StepTimedOut(KerberosError):
-    """A thing waited for did not come within its deadline."""
+    """What the step waited for did not happen before the deadline."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def conf(domains: Mapping[str, Sequence[str]]) -> str:
-    """A krb5.conf that needs no DNS: the domain controllers by address, Aurora's endpoints in the directory's realm.
+    """A krb5.conf that needs no DNS: it has the domain controllers' addresses, and Aurora's endpoints by realm.
 
     Args:
         domains: DNS name → addresses of the domain controllers, the directory's own domain before the trusted ones.

@@ -1,4 +1,4 @@
-"""Leases: one execution at a time is at work on a cluster, or creates a directory.
+"""Leases: only one execution at a time works on a cluster, or creates a directory.
 
 A lease is an item of the registry's table, owned by an execution's ARN. It is taken by a conditional write, given back
 at the end, and taken over only when the execution that holds it no longer runs.
@@ -22,13 +22,15 @@ RUNS = {"RUNNING", "PENDING_REDRIVE"}
 
 
 def take(subject: str, execution: str, now: str) -> str:
-    """Take the lease for an execution, by its ARN; the ARN of the one that has it now (`dynamodb:PutItem`).
+    """Take the lease for an execution, if it is free; return the ARN of its holder (`dynamodb:PutItem`).
 
     Args:
-        now: ISO 8601; of a lease taken a moment ago, Step Functions may not know the execution yet.
+        subject: what the lease is for: the ARN of a cluster, or a directory.
+        execution: the ARN of the execution.
+        now: ISO 8601. Step Functions may not know the holder yet if the lease was taken a moment ago.
 
     Raises:
-        AwsUnavailable: others took it, and ended, faster than could be looked at.
+        AwsUnavailable: other executions took the lease and ended too quickly.
     """
     holder = execution
     for _ in range(3):
@@ -54,13 +56,13 @@ def take(subject: str, execution: str, now: str) -> str:
 
 
 def holder_of(subject: str) -> str:
-    """The ARN of the execution that has the lease; empty when none has (`dynamodb:GetItem`)."""
+    """The ARN of the execution that holds the lease; empty when none does (`dynamodb:GetItem`)."""
     found = client("dynamodb").get_item(TableName=environment.registry_table, Key=key(subject), ConsistentRead=True)
     return str(found.get("Item", {}).get("holder", {}).get("S", ""))
 
 
 def give_back(subject: str, execution: str) -> None:
-    """Give the lease back, if the execution has it (`dynamodb:DeleteItem`)."""
+    """Give the lease back, if the execution holds it (`dynamodb:DeleteItem`)."""
     try:
         client("dynamodb").delete_item(
             TableName=environment.registry_table,
@@ -74,14 +76,14 @@ def give_back(subject: str, execution: str) -> None:
 
 
 def key(subject: str) -> dict[str, Any]:
-    """The key of a lease's item; a cluster's own item has its ARN alone."""
+    """The key of a lease's item. The key of a cluster's registry item is its ARN without the prefix."""
     return {"arn": {"S": f"{PREFIX}{subject}"}}
 
 
 def runs(execution: str, taken_at: str, now: str) -> bool:
-    """Whether the execution may still change something (`states:DescribeExecution`).
+    """Whether the execution still runs, or may run again (`states:DescribeExecution`).
 
-    That call is eventually consistent: an execution that it does not know runs, while its lease is young.
+    That call is eventually consistent. An execution that it does not know counts as running while its lease is young.
     """
     found = described(execution)
     if found is None:
@@ -90,14 +92,14 @@ def runs(execution: str, taken_at: str, now: str) -> bool:
 
 
 def running_since(execution: str) -> datetime | None:
-    """When the execution began that may still change something; None when it has ended (`states:DescribeExecution`)."""
+    """When a running execution began; None when the execution has ended (`states:DescribeExecution`)."""
     found = described(execution)
     began: datetime | None = found["startDate"] if found and found["status"] in RUNS else None
     return began
 
 
 def described(execution: str) -> Mapping[str, Any] | None:
-    """The execution, as Step Functions describes it; None when it knows of none (any more, or yet)."""
+    """The execution as Step Functions describes it; None when it does not know it yet, or not any more."""
     try:
         found: Mapping[str, Any] = client("stepfunctions").describe_execution(executionArn=execution)
     except ClientError as error:

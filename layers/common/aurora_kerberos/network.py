@@ -1,7 +1,7 @@
-"""What lies between two places in the network: routes, network ACLs, a peering. Here it is only looked at.
+"""The network between two places: routes, network ACLs and peerings. This module only looks, and changes nothing.
 
-A network is judged by packets. What a list of rules says of a range of ports and addresses can change only where one of
-the rules begins or ends, so looking at these corners is looking at all of it.
+The network is checked packet by packet. What a list of rules decides about a range of ports and addresses can change
+only where a rule begins or ends. So it is enough to check these corners.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def udp(port: int) -> Ports:
     return Ports("udp", port, port)
 
 
-# What a member of a domain needs of its domain controllers ("Enhancing your AWS Managed Microsoft AD network security
-# configuration", AWS Directory Service admin guide).
+# The ports of domain controllers that a member of a domain needs ("Enhancing your AWS Managed Microsoft AD network
+# security configuration", AWS Directory Service admin guide).
 DIRECTORY_PORTS = (
     *(ports(number) for number in (53, 88, 389, 464) for ports in (tcp, udp)),
     *map(tcp, (135, 445, 636)),
@@ -57,22 +57,22 @@ DIRECTORY_PORTS = (
 )
 KERBEROS = tcp(88)
 
-# Where answers come back to ("Ephemeral ports", Amazon VPC user guide): Linux kernels, and AWS Lambda.
+# The ports that answers are sent to ("Ephemeral ports", Amazon VPC user guide): Linux kernels, and AWS Lambda.
 LINUX_ANSWERS = (32768, 61000)
 LAMBDA_ANSWERS = (1024, 65535)
 
 
 class Place:
-    """Hosts that are the same to the network, and all that is around them. Looked up when asked for, and kept.
+    """Hosts that the network treats alike, with their surroundings, which are looked up once, when needed.
 
     Attributes:
-        name: as a person knows them.
-        vpc_id: globally unique, in whatever account.
-        subnet_ids: where a host may be, now or after a failover.
-        groups: ids of security groups; every host bears all of them.
-        role: the role to look with, when they are in another account.
-        account: the number of the account they are in.
-        seen: whether we may look at all.
+        name: the name for people.
+        vpc_id: the VPC, which is globally unique.
+        subnet_ids: the subnets where a host may be, now or after a failover.
+        groups: ids of security groups. Every host has all of them.
+        role: the role to call AWS with, if they are in another account.
+        account: their account.
+        seen: whether this stack may describe them at all.
         answers: the range of ports that the hosts open connections from.
     """
 
@@ -95,13 +95,13 @@ class Place:
 
     @classmethod
     def of_cluster(cls, cluster: Cluster, account: str) -> Place:
-        """The plan's `cluster`, be it still to be made."""
+        """The plan's `cluster`, which may not exist yet."""
         groups, subnets = cluster["security_groups"], cluster["subnet_ids"]
         return cls(f"cluster {cluster['id']}", cluster["vpc_id"], subnets, groups, account=account)
 
     @classmethod
     def of_functions(cls, network: Network, account: str) -> Place:
-        """The functions of this stack that are in its VPC; the plan's `network` has it."""
+        """The functions of this stack that are in its VPC, from the plan's `network`."""
         groups, subnets = [network["function_security_group"]], network["function_subnet_ids"]
         vpc = network["function_vpc_id"]
         return cls("this stack's functions", vpc, subnets, groups, account=account, answers=LAMBDA_ANSWERS)
@@ -119,7 +119,7 @@ class Place:
 
     @cached_property
     def networks(self) -> list[IPv4Network]:
-        """Where the hosts' addresses are: these very ones when they are known, else the subnets."""
+        """The hosts' addresses if they are known, else those of the subnets."""
         return self._addresses if self._addresses or not self.seen else sorted(self.subnets.values())
 
     @cached_property
@@ -134,7 +134,7 @@ class Place:
 
     @cached_property
     def acls(self) -> dict[str, list[AclRule]]:
-        """The rules of the network ACL of each subnet, in the order they are tried (`ec2:DescribeNetworkAcls`)."""
+        """The rules of the network ACL of each subnet, in their order (`ec2:DescribeNetworkAcls`)."""
         wanted = [{"Name": "association.subnet-id", "Values": self.subnet_ids}]
         pages = self.ec2.get_paginator("describe_network_acls").paginate(Filters=wanted)
         return {
@@ -146,10 +146,10 @@ class Place:
         }
 
     def tables(self) -> dict[str, list[Route]]:
-        """The route tables that matter to the subnets, by id, as they are now (`ec2:DescribeRouteTables`).
+        """The route tables that apply to the subnets, by id, as they are now (`ec2:DescribeRouteTables`).
 
         Raises:
-            NetworkBlocked: a subnet has none of its own, and the VPC no main one.
+            NetworkBlocked: a subnet has no route table of its own, and the VPC has no main one.
         """
         pages = self.ec2.get_paginator("describe_route_tables").paginate(
             Filters=[{"Name": "vpc-id", "Values": [self.vpc_id]}]
@@ -171,7 +171,7 @@ class Place:
         return {table: routes[table] for table in sorted(set(chosen.values()))}
 
     def _routes(self, described: Mapping[str, Any]) -> Iterator[Route]:
-        """One described route as routes for each of its IPv4 destinations."""
+        """A described route as one route for each of its IPv4 destinations."""
         gateway = described.get("GatewayId", "")
         if "DestinationPrefixListId" in described and not gateway.startswith("vpce-"):
             destinations = self.prefix_list(described["DestinationPrefixListId"])
@@ -198,7 +198,7 @@ class Place:
 
 
 class Range(Protocol):
-    """Anything that is about a range of ports and some networks."""
+    """A rule about a range of ports and some networks."""
 
     @property
     def first(self) -> int: ...
@@ -209,7 +209,7 @@ class Range(Protocol):
 
 
 def corners(ports: Ports, network: IPv4Network, rules: Iterable[Range]) -> list[tuple[int, IPv4Address]]:
-    """One (port, address) of every part of the range in which no rule begins or ends."""
+    """One (port, address) of each part of the range in which no rule begins or ends."""
     numbers, addresses = {ports.first}, {int(network[0])}
     for rule in rules:
         numbers.update((rule.first, rule.last + 1))
@@ -240,7 +240,7 @@ class AclRule:
     networks: tuple[IPv4Network, ...]
 
     def about(self, protocol: str, port: int, address: IPv4Address) -> bool:
-        """Whether the rule decides over a packet."""
+        """Whether the rule applies to a packet."""
         return (
             self.protocol in (ANY_PROTOCOL, protocol)
             and self.first <= port <= self.last
@@ -249,7 +249,7 @@ class AclRule:
 
 
 def acl_rules(acl: Mapping[str, Any]) -> list[AclRule]:
-    """The IPv4 rules as DescribeNetworkAcls has them, in the order they are tried."""
+    """The IPv4 rules, from the answer of DescribeNetworkAcls, in their order."""
     rules = []
     for entry in sorted(acl["Entries"], key=lambda entry: int(entry["RuleNumber"])):
         ports = entry.get("PortRange", {})
@@ -270,10 +270,10 @@ def acl_rules(acl: Mapping[str, Any]) -> list[AclRule]:
 
 
 def blocking_acls(source: Place, target: Place, ports: Sequence[Ports]) -> list[str]:
-    """What network ACLs stop of connections from `source` to `target`: the way there, and the answers' way back.
+    """Which network ACLs block connections from `source` to `target`, in the direction of requests and of answers.
 
-    An ACL keeps nothing in mind, so answers need a rule as well; within one subnet it is not asked ("Control subnet
-    traffic with network access control lists", Amazon VPC user guide).
+    An ACL is stateless, so answers need a rule as well. It does not apply within one subnet ("Control subnet traffic
+    with network access control lists", Amazon VPC user guide).
     """
     answers = [Ports(protocol, *source.answers) for protocol in sorted({each.protocol for each in ports})]
     ways = ((source, target, ports, answers), (target, source, answers, ports))
@@ -299,7 +299,7 @@ def blocking_acls(source: Place, target: Place, ports: Sequence[Ports]) -> list[
 
 
 def denials(rules: Sequence[AclRule], ports: Ports, network: IPv4Network) -> set[int]:
-    """The numbers of the rules that deny some of it; the last one, 32767, denies whatever no other rule is about."""
+    """The numbers of the rules that deny a part of the range. Rule 32767 denies what no other rule applies to."""
     first = (
         next((rule for rule in rules if rule.about(ports.protocol, port, address)), None)
         for port, address in corners(ports, network, rules)
@@ -331,7 +331,7 @@ class Route:
 
     @property
     def dead(self) -> bool:
-        """Whether what is sent there is lost ("blackhole")."""
+        """Whether packets to this destination are lost ("blackhole")."""
         return self.state != "active"
 
     def __str__(self) -> str:
@@ -339,7 +339,7 @@ class Route:
 
 
 def deciding(routes: Iterable[Route], network: IPv4Network) -> list[Route]:
-    """The routes that decide over a network: the longest around it, and all inside it."""
+    """The routes that apply to a network: the longest one around it, and all inside it."""
     routes = list(routes)
     around = [route for route in routes if network.subnet_of(route.destination)]
     inside = [route for route in routes if route.destination.subnet_of(network) and route not in around]
@@ -347,7 +347,7 @@ def deciding(routes: Iterable[Route], network: IPv4Network) -> list[Route]:
 
 
 def unreachable(here: Place, there: Place) -> list[str]:
-    """Why what leaves `here` does not come near `there`; empty when it is routed to something that may lead there."""
+    """Why packets from `here` do not reach `there`; empty when they are routed to something that may lead there."""
     found = []
     for table, routes in here.tables().items():
         for network in there.networks:
@@ -360,10 +360,10 @@ def unreachable(here: Place, there: Place) -> list[str]:
 
 
 def wanting(here: Place, there: Place, peering: str) -> tuple[set[tuple[str, IPv4Network]], list[str]]:
-    """The routes (table, CIDR) that are to be made for a peering, and what stands in their way.
+    """The routes (table, CIDR) that have to be made for a peering, and the existing routes that conflict with them.
 
-    A default route does not: it is for what has no other. Any other route that holds some of the addresses is
-    somebody's decision, and a longer one beside it would overrule it.
+    A default route does not conflict: it applies where there is no other. Any other route to some of the addresses is
+    somebody's decision, and a longer route would overrule it.
     """
     missing, conflicts = set(), []
     for table, routes in here.tables().items():
@@ -379,7 +379,7 @@ def wanting(here: Place, there: Place, peering: str) -> tuple[set[tuple[str, IPv
 
 
 def peerings(here: Place, there: Place) -> list[dict[str, Any]]:
-    """The peerings between the two VPCs, whoever asked for them (`ec2:DescribeVpcPeeringConnections`)."""
+    """The peerings between the two VPCs, whoever requested them (`ec2:DescribeVpcPeeringConnections`)."""
     both = [here.vpc_id, there.vpc_id]
     pages = here.ec2.get_paginator("describe_vpc_peering_connections").paginate(
         Filters=[

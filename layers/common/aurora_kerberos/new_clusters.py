@@ -1,7 +1,7 @@
 """Clusters that are made as members of the domain: created, restored from a snapshot, restored to a point in time.
 
-What a person gives are parameters of the very calls of the RDS API (step 6 of the guide). They are held against the
-API's own model and against the account before anything is made.
+The input has the parameters of the calls of the RDS API (step 6 of the guide). They are checked with the API's model
+and against the account before anything is made.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ OPERATIONS = {
     "restore_to_time": "RestoreDBClusterToPointInTime",
 }
 ENGINE = "aurora-postgresql"
-# What this workflow fills in itself.
+# Parameters that this workflow fills in itself.
 OURS = {"DBClusterIdentifier", "Domain", "DomainIAMRoleName", "Engine", "ManageMasterUserPassword", "SourceRegion"}
-# Roles that would have to be passed to RDS: the template lets the functions pass the directory's alone.
+# Parameters with a role. The template lets the functions pass only the directory's role to RDS.
 ROLES = {"AssociatedRoles", "MonitoringRoleArn"}
-# What "CreateDBInstance" of the RDS API reference takes for an instance of an Aurora cluster. Of the rest it says that
-# it "doesn't apply to Amazon Aurora DB instances", and RDS would say so when the cluster has been made.
+# Parameters of "CreateDBInstance" (RDS API reference) that apply to an instance of an Aurora cluster. The other ones
+# "don't apply to Amazon Aurora DB instances", and RDS would refuse them only after the cluster is made.
 OF_INSTANCES = {
     "AutoMinorVersionUpgrade",
     "AvailabilityZone",
@@ -55,7 +55,7 @@ REMEDY = "Correct the parameters, which are those of the RDS API; nothing has be
 
 
 def parameters(way: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the call that makes the cluster, but for the directory and the role."""
+    """The parameters of the call that makes the cluster, without the directory and the role."""
     engine = {} if way == "restore_to_time" else {"Engine": ENGINE}
     master = {"MasterUsername": "postgres", "ManageMasterUserPassword": True} if way == "create" else {}
     time = {"RestoreToTime": restore_time(given).isoformat()} if "RestoreToTime" in given else {}
@@ -78,14 +78,14 @@ def instances(cluster: str, given: Iterable[Mapping[str, Any]]) -> list[dict[str
 
 
 def refuse_malformed(way: str, given: Mapping[str, Any], given_instances: Iterable[Mapping[str, Any]]) -> None:
-    """Hold what was given against the API's model.
+    """Check the given parameters with the API's model.
 
     Raises:
-        InvalidRequest: naming what the call would not take, and what is missing; never a value, which may be a secret.
+        InvalidRequest: names what RDS would refuse, and what is missing, but no value, which may be a secret.
     """
     refuse_ours(f"{way}.parameters", given)
     if "RestoreToTime" in given:
-        restore_time(given)  # botocore takes more for a time, and stumbles over some of it
+        restore_time(given)  # botocore accepts other forms of time as well, and fails with some of them
     engine = {} if way == "restore_to_time" else {"Engine": ENGINE}
     hold(f"{way}.parameters", OPERATIONS[way], {"DBClusterIdentifier": "x", **engine, **given})
     for number, each in enumerate(given_instances):
@@ -105,7 +105,7 @@ def refuse_malformed(way: str, given: Mapping[str, Any], given_instances: Iterab
 
 
 def refuse_ours(where: str, given: Mapping[str, Any]) -> None:
-    """Refuse what the workflow decides, and every password, however its parameter is spelt."""
+    """Refuse parameters that the workflow fills in, passwords in whatever spelling, and roles."""
     if passwords := [name for name in given if "password" in name.lower() and name not in OURS]:
         raise InvalidRequest(
             f"{where} holds {' and '.join(sorted(passwords))}; no password may stand in an execution's input.",
@@ -125,17 +125,17 @@ def refuse_ours(where: str, given: Mapping[str, Any]) -> None:
 
 
 def hold(where: str, operation: str, given: Mapping[str, Any]) -> None:
-    """Hold parameters against the model of an operation."""
+    """Check parameters with the model of an operation."""
     model = client("rds").meta.service_model.operation_model(operation).input_shape
     problems = [problem(*found) for found in ParamValidator().validate(dict(given), model)._errors]
-    # RDS takes an empty name for none, and would describe all there is.
+    # RDS ignores an empty name, and would describe all resources.
     problems += [f"{name} is empty" for name, value in given.items() if value == ""]
     if problems:
         raise InvalidRequest(f"{where} is not valid for {operation}: {'; '.join(problems)}.", REMEDY)
 
 
 def problem(kind: str, name: str, details: Mapping[str, Any]) -> str:
-    """What botocore has found, but for the value that it would quote."""
+    """A problem that botocore reports, without the value that botocore would quote."""
     inside = f" in {name.removeprefix('.')}" if name else ""
     match kind:
         case "missing required field":
@@ -149,10 +149,10 @@ def problem(kind: str, name: str, details: Mapping[str, Any]) -> str:
 
 
 def restore_time(given: Mapping[str, Any]) -> datetime:
-    """The time to restore, which is UTC when it does not say otherwise.
+    """The time to restore to. It is UTC if it has no time zone.
 
     Raises:
-        InvalidRequest: it is no time of ISO 8601.
+        InvalidRequest: it is not a time of ISO 8601.
     """
     try:
         time = datetime.fromisoformat(given["RestoreToTime"])
@@ -162,7 +162,7 @@ def restore_time(given: Mapping[str, Any]) -> datetime:
 
 
 def refuse_names(cluster: str, made_instances: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse identifiers that RDS would not take, which its model does not say."""
+    """Refuse identifiers that RDS would refuse. The API's model does not have this rule."""
     identifiers = [cluster, *(instance["DBInstanceIdentifier"] for instance in made_instances)]
     for number, name in enumerate(identifiers):
         if not IDENTIFIER.fullmatch(name):
@@ -174,7 +174,7 @@ def refuse_names(cluster: str, made_instances: Iterable[Mapping[str, Any]]) -> N
 
 
 def refuse_made_by_others(cluster: Mapping[str, Any], way: str) -> None:
-    """Refuse to go on making a cluster that somebody else has made."""
+    """Refuse a cluster that exists already and was not made by this workflow."""
     if MADE_BY_TAG not in names.tags(cluster):
         raise InvalidRequest(
             f"There is a cluster {cluster['DBClusterIdentifier']} already, and this workflow has not made it.",
@@ -183,10 +183,10 @@ def refuse_made_by_others(cluster: Mapping[str, Any], way: str) -> None:
 
 
 def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[dict[str, Any]]) -> str:
-    """Hold the parameters against the account; the engine version that the cluster will have.
+    """Check the parameters against the account; return the engine version that the cluster will have.
 
     Raises:
-        InvalidRequest: something they name does not exist, or cannot be used.
+        InvalidRequest: something that they name does not exist, or cannot be used.
     """
     source = {"create": no_source, "restore": snapshot, "restore_to_time": source_cluster}[way](made)
     version = str(made.get("EngineVersion") or source.get("EngineVersion", ""))
@@ -248,7 +248,7 @@ def refuse_instance(instance: Mapping[str, Any], version: str, made: Mapping[str
 
 
 def no_source(_: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A new cluster comes from nothing."""
+    """A cluster that is created has no source."""
     return {}
 
 
@@ -267,7 +267,7 @@ def snapshot(made: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def source_cluster(made: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The cluster to restore a point in time of (`rds:DescribeDBClusters`)."""
+    """The cluster to restore from (`rds:DescribeDBClusters`)."""
     name = made["SourceDBClusterIdentifier"]
     source = found("describe_db_clusters", "DBClusters", "DBClusterNotFoundFault", DBClusterIdentifier=name)
     if source["Engine"] != ENGINE:
@@ -281,10 +281,10 @@ def source_cluster(made: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def found(operation: str, key: str, not_found: str, **named: Any) -> Mapping[str, Any]:
-    """The first of what an operation of RDS describes.
+    """The first resource that an operation of RDS describes.
 
     Raises:
-        InvalidRequest: it describes nothing, or the names are none that RDS could have.
+        InvalidRequest: it describes none, or RDS refuses the name.
     """
     try:
         described = getattr(client("rds"), operation)(**named)[key]

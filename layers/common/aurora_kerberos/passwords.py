@@ -1,7 +1,7 @@
-"""Passwords for users of the directory: made here, kept in Secrets Manager alone.
+"""Passwords for users of the directory. They are generated here, and kept only in Secrets Manager.
 
-A secret is marked from before its user is made until the user has the password: whoever finds the mark goes on there.
-The mark is first the client token with which the user is made, then the user's SID.
+A secret has a mark from before its user is created until the user has the password. An execution that finds the mark
+goes on from there. The mark is first the client token of the call that creates the user, then the user's SID.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MARK = "kerberos-password-due"
 
 
 def generated(name: str, username: str, description: str, mark: str = "") -> str:
-    """The password in the secret `name`, generated into it the first time (`secretsmanager:CreateSecret`).
+    """The password in the secret `name`; if the secret does not exist, generate it (`secretsmanager:CreateSecret`).
 
-    A secret that is made gets the mark, and is under the key of the stack's, if there is one; one that is there is not
+    A new secret gets the mark, and is encrypted with the stack's key, if there is one. An existing secret is not
     changed.
 
     Raises:
@@ -50,7 +50,7 @@ def generated(name: str, username: str, description: str, mark: str = "") -> str
 
 
 def new_password(username: str = "") -> str:
-    """32 characters of three of the four classes, without the word admin and the user's name.
+    """A password of 32 characters of three classes, without the word admin and the user's name.
 
     "CreateMicrosoftAD" and "ResetUserPassword" in the API reference; Active Directory's rule of complexity.
     """
@@ -63,7 +63,7 @@ def new_password(username: str = "") -> str:
 
 
 def begin(name: str, username: str, description: str) -> str:
-    """The secret of a user who is about to be made, generated and marked; the mark, perhaps of who was faster."""
+    """Generate and mark the secret of a user who is about to be created; return the mark, which may be another's."""
     token = str(uuid.uuid4())
     generated(name, username, description, token)
     if found := mark_of(name):

@@ -1,4 +1,4 @@
-"""Kerberos principals as PostgreSQL must know them, and the database roles they are granted."""
+"""Kerberos principals as PostgreSQL must know them, and the database roles that they are granted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names with only a notice (NAM
 class Grant(TypedDict):
     """One of the plan's `principals`: the login role and the roles it is granted beside rds_ad.
 
-    `named` tells that it was listed by name; `groups` are the directory's groups that it has (also) come from.
+    `named` says whether the list has the principal by name. `groups` are the listed groups that it is a member of.
     """
 
     principal: str
@@ -36,7 +36,7 @@ def written(name: str, realm: str) -> str:
     """The principal as PostgreSQL must know it: lower-case name, upper-case realm (step 7 of the guide).
 
     Raises:
-        InvalidRequest: longer than a PostgreSQL name.
+        InvalidRequest: the principal is longer than a PostgreSQL name may be.
     """
     principal = f"{name.lower()}@{realm.upper()}"
     if len(principal.encode()) > LONGEST_NAME:
@@ -48,7 +48,7 @@ def written(name: str, realm: str) -> str:
 
 
 def merged(grants: Iterable[Grant]) -> list[Grant]:
-    """Each principal once, with all the roles and groups it is listed with, in the order of their names."""
+    """Each principal once, with all its roles and groups, ordered by name."""
     found: dict[str, Grant] = {}
     for grant in grants:
         name = grant["principal"]

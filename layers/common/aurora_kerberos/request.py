@@ -1,4 +1,4 @@
-"""What people write: console input, principals and the stack's settings. Only `validate_request` reads them."""
+"""What people write: the input of an execution, principals and settings. Only `validate_request` reads them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ Name = Annotated[str, BeforeValidator(_postgresql_name)]
 
 
 class Principal(BaseModel):
-    """One Kerberos principal that shall be able to log in, and the database roles it is granted.
+    """One Kerberos principal that may log in, and the database roles that it is granted.
 
-    `name` may be written with its realm (`alice@CORP.EXAMPLE.COM`); without one it is of the directory's realm.
+    `name` may include the realm (`alice@CORP.EXAMPLE.COM`). Without one, the principal is of the directory's realm.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ class Principal(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: object) -> object:
-        """A bare name stands for a principal without further roles; a realm in the name is the realm."""
+        """Accept a bare name for a principal without further roles, and a realm in the name."""
         value = {"name": value} if isinstance(value, str) else value
         if isinstance(value, Mapping) and isinstance(name := value.get("name"), str) and "@" in name:
             name, _, realm = name.rpartition("@")
@@ -76,7 +76,7 @@ class Principal(BaseModel):
 
 
 class PrincipalGroup(BaseModel):
-    """A group of the directory whose members shall be able to log in.
+    """A group of the directory whose members may log in.
 
     Without `map_to` each member becomes a database user with `roles`. With it, the members log in as the database role
     `map_to`, which is granted `roles`: the extension pg_ad_mapping looks the group up at each login ("Using AD security
@@ -129,13 +129,14 @@ class Request(BaseModel):
         str, StringConstraints(pattern=r"^(arn:[\w:.-]+:cluster:)?[A-Za-z][A-Za-z0-9-]{0,62}$", to_lower=True)
     ]
     action: Annotated[
-        Literal["enable", "disable"], Field(description="`disable`: the cluster leaves the domain, nobody may log in.")
+        Literal["enable", "disable"],
+        Field(description="`disable`: the cluster leaves the domain, and nobody may log in with a ticket."),
     ] = "enable"
     apply: Annotated[
         Apply | None,
-        Field(description="When to disturb; else what the cluster's tag `kerberos-apply` says, else the setting."),
+        Field(description="When the cluster may be disturbed. Default: its tag `kerberos-apply`, then the setting."),
     ] = None
-    move: Annotated[bool, Field(description="Whether it may leave another directory's domain for this one.")] = False
+    move: Annotated[bool, Field(description="Whether the cluster may leave another directory's domain.")] = False
     principals: Annotated[list[Listed] | None, Field(description="Who may log in.")] = None
     master_secret: Annotated[str, Field(description="Secret with `username` and `password` of the master user.")] = ""
     database: Annotated[Name, Field(description="The database that the functions connect to.")] = "postgres"
@@ -143,7 +144,7 @@ class Request(BaseModel):
     restore: Annotated[NewCluster | None, Field(description="Restore it from a snapshot.")] = None
     restore_to_time: Annotated[NewCluster | None, Field(description="Restore it to a point in time.")] = None
     swept: Annotated[
-        str, Field(description="What the sweep has seen, which is recorded; the tag says what to do. Not for people.")
+        str, Field(description="The state that the sweep saw, to be recorded. Only the sweep writes it.")
     ] = ""
 
     @model_validator(mode="after")
@@ -160,13 +161,13 @@ class Request(BaseModel):
 
     @property
     def ways(self) -> list[Literal["create", "restore", "restore_to_time"]]:
-        """The ways to make the cluster that are asked for: at most one; none means that it is there."""
+        """How the cluster is to be made: at most one of the three; none if it exists already."""
         ways: tuple[Literal["create", "restore", "restore_to_time"], ...] = ("create", "restore", "restore_to_time")
         return [way for way in ways if getattr(self, way) is not None]
 
 
 class TagEventDetail(BaseModel):
-    """The part of EventBridge's tag event that is looked at; the live tags decide, not these."""
+    """The part of EventBridge's tag event that is read. The live tags decide, not these."""
 
     service: str
     resource_type: Annotated[str, Field(alias="resource-type")]
@@ -174,7 +175,7 @@ class TagEventDetail(BaseModel):
 
 
 class TagEvent(BaseModel):
-    """EventBridge's `Tag Change on Resource` for one DB cluster; AWS may add fields."""
+    """EventBridge's event `Tag Change on Resource` for one DB cluster. AWS may add fields."""
 
     resources: Annotated[list[str], Field(min_length=1, max_length=1)]
     detail: TagEventDetail
@@ -185,7 +186,7 @@ class TagEvent(BaseModel):
 
 
 DnsName = Annotated[str, StringConstraints(pattern=r"^([a-zA-Z0-9]+[.-])+[a-zA-Z0-9]+$", to_lower=True)]
-# What a sAMAccountName may hold; a user's has at most 20 characters (ds-data API reference).
+# The characters of a sAMAccountName. A user's has at most 20 of them (ds-data API reference).
 UserName = Annotated[str, StringConstraints(pattern=r"^[\w\-.]{1,20}$", to_lower=True)]
 GroupName = Annotated[str, StringConstraints(pattern=r"^[\w\-. ]{1,63}$")]
 
@@ -206,37 +207,37 @@ class Trust(BaseModel):
     password_secret: Annotated[
         str,
         Field(
-            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` when not said. Another "
-            "one must begin with the prefix and end with `/trust` as well."
+            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` by default. Another "
+            "name must begin with the prefix and end with `/trust` as well."
         ),
     ] = ""
 
 
 class User(BaseModel):
-    """A user that the directory shall have (step 4)."""
+    """A user of the directory, which is created if it is missing (step 4)."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[UserName, Field(description="The name to log in with (sAMAccountName).")]
-    given_name: Annotated[str, Field(description="Given to a user that has none; an existing value is kept.")] = ""
+    given_name: Annotated[str, Field(description="Set if the user has none; an existing value is kept.")] = ""
     surname: Annotated[str, Field(description="Likewise.")] = ""
     email: Annotated[str, Field(description="Likewise.")] = ""
 
 
 class Group(BaseModel):
-    """A security group that the directory shall have, with at least these members (step 4)."""
+    """A security group of the directory, which is created if it is missing, with at least these members (step 4)."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[GroupName, Field(description="The group's name (sAMAccountName).")]
-    members: Annotated[list[UserName], Field(description="Users to be in it; nobody is taken out.")] = []
+    members: Annotated[list[UserName], Field(description="Users who are added to it. Nobody is removed.")] = []
 
 
 class Settings(BaseModel):
     """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>/stack`.
 
-    What does not fit a parameter of the stack stands in the SSM parameter `<ParameterPrefix>/settings`, a JSON object
-    of the same fields; where both say something, it wins.
+    Settings that do not fit a parameter of the stack are in the SSM parameter `<ParameterPrefix>/settings`, a JSON
+    object with the same fields. If a field is in both, this object wins.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -258,9 +259,9 @@ class Settings(BaseModel):
     default_principals: str
     check_principal: Principal
     check_secret: str
-    trusts: list[Trust] = Field([], description="On-premises domains that the directory shall trust (step 2).")
-    users: list[User] = Field([], description="Users that the directory shall have (step 4).")
-    groups: list[Group] = Field([], description="Groups that the directory shall have, with their members (step 4).")
+    trusts: list[Trust] = Field([], description="On-premises domains that the directory trusts (step 2).")
+    users: list[User] = Field([], description="Users of the directory, created if missing (step 4).")
+    groups: list[Group] = Field([], description="Groups of the directory, created if missing (step 4).")
 
     @classmethod
     def read(cls, of_stack: str, more: Mapping[str, Any]) -> Settings:
@@ -271,7 +272,7 @@ class Settings(BaseModel):
             more: what people have written.
 
         Raises:
-            InvalidRequest: naming every field that is wrong.
+            InvalidRequest: names every field that is wrong.
         """
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
         given["subnet_ids"] = given.get("subnet_ids", "").split(",")
@@ -279,7 +280,7 @@ class Settings(BaseModel):
 
 
 Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9][0-9]?)%$")]
-EachOnce = AfterValidator(lambda listed: sorted(set(listed)))  # the order says nothing
+EachOnce = AfterValidator(lambda listed: sorted(set(listed)))  # their order has no meaning
 
 
 def _growing(waves: list[int | str]) -> list[int | str]:
@@ -298,17 +299,17 @@ class Rollout(BaseModel):
     accounts: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^\d{12}$")]],
         EachOnce,
-        Field(description="Accounts; with `organizational_units` left out as well, all of the organization."),
+        Field(description="Accounts. Default, if there are no `organizational_units` either: all of the organization."),
     ] = []
     organizational_units: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^(ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})$")]],
         EachOnce,
-        Field(description="Organizational units (or the root), by id, with all that is below them."),
+        Field(description="Ids of organizational units (or of the root), with all units below them."),
     ] = []
     regions: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]],
         EachOnce,
-        Field(description="Regions; the rollout's own when not said."),
+        Field(description="Regions. Default: the Region of the rollout."),
     ] = []
     tags: Annotated[dict[str, str], Field(description="Only clusters that have all these tags.")] = {}
     waves: Annotated[
@@ -317,18 +318,18 @@ class Rollout(BaseModel):
         Field(
             min_length=1,
             max_length=20,
-            description="After each wave, so many clusters, or that share of them, are done.",
+            description="How many clusters, or which share of them, are done after each wave.",
         ),
     ] = [1, "5%", "25%", "100%"]
-    at_once: Annotated[int, Field(ge=1, le=1000, description="How many clusters are at work at the same time.")] = 10
+    at_once: Annotated[int, Field(ge=1, le=1000, description="How many clusters are enrolled at the same time.")] = 10
     max_failures: Annotated[
-        int, Field(ge=0, description="More clusters than that failed because of the workflow: no further wave begins.")
+        int, Field(ge=0, description="If more clusters than this fail because of the workflow, no further wave begins.")
     ] = 0
     dry_run: Annotated[bool, Field(description="Only show what would be done.")] = True
 
     @property
     def id(self) -> str:
-        """The same for the same clusters to be reached in the same way; a dry run and the real one have the same."""
+        """The rollout's id. It is the same for the same clusters in the same waves, in a dry run as well."""
         return names.digest(self.model_dump(exclude={"dry_run", "at_once", "max_failures"}))
 
 
@@ -336,7 +337,7 @@ def parse(model: type[T], value: object, what: str) -> T:
     """`value` as a `model`.
 
     Raises:
-        InvalidRequest: naming every field that is wrong; `what` begins the sentence.
+        InvalidRequest: names every field that is wrong. The sentence begins with `what`.
     """
     try:
         return TypeAdapter(model).validate_python(value)
@@ -367,7 +368,7 @@ def _invalid(error: ValidationError, what: str, model: type) -> InvalidRequest:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Where in the input; after a list's index stands the kind of entry it was taken for, which nobody has written."""
+    """Where the problem is in the input, without the kind of an entry that pydantic puts after a list's index."""
     written = [part for before, part in zip((None, *location), location, strict=False) if not _is_kind(before, part)]
     return ".".join(map(str, written)) or "it"
 

@@ -1,6 +1,6 @@
-"""Security groups: whether they let traffic through already, and the narrowest rule when they do not.
+"""Security groups: whether they let traffic through, and the narrowest rule if they do not.
 
-They keep connections in mind, so an answer needs no rule ("Security groups", Amazon VPC user guide). A rule of ours
+They are stateful, so an answer needs no rule ("Security groups", Amazon VPC user guide). A rule that this project adds
 always names a security group as the other side, never addresses.
 """
 
@@ -25,7 +25,7 @@ PERMISSIONS = {"ingress": "IpPermissions", "egress": "IpPermissionsEgress"}
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a security group: ports, and who is on the other side."""
+    """A rule of a security group: ports, and the addresses or groups of the other side."""
 
     protocol: str
     first: int
@@ -34,7 +34,7 @@ class Rule:
     groups: frozenset[str]
 
     def lets(self, protocol: str, port: int, address: IPv4Address, groups: Sequence[str]) -> bool:
-        """Whether a packet of (or to) a host with this address and these groups is let through."""
+        """Whether the rule lets a packet from (or to) a host with this address and these groups through."""
         return (
             self.protocol in (ANY_PROTOCOL, protocol)
             and self.first <= port <= self.last
@@ -43,7 +43,7 @@ class Rule:
 
 
 def missing(here: Place, direction: Direction, there: Place, ports: Sequence[Ports]) -> list[Ports]:
-    """Those of the ports that the groups of `here` do not let through to the end for every address of `there`."""
+    """The ports that the groups of `here` do not let through completely, for every address of `there`."""
     rules = rules_of(here, direction)
     return [
         each for each in ports if not all(covered(rules, each, network, there.groups) for network in there.networks)
@@ -51,7 +51,7 @@ def missing(here: Place, direction: Direction, there: Place, ports: Sequence[Por
 
 
 def covered(rules: Sequence[Rule], ports: Ports, network: IPv4Network, groups: Sequence[str]) -> bool:
-    """Whether the rules, taken together, let all of the range through."""
+    """Whether the rules together let the whole range through."""
     return all(
         any(rule.lets(ports.protocol, port, address, groups) for rule in rules)
         for port, address in corners(ports, network, rules)
@@ -59,13 +59,13 @@ def covered(rules: Sequence[Rule], ports: Ports, network: IPv4Network, groups: S
 
 
 def rules_of(place: Place, direction: Direction) -> list[Rule]:
-    """The rules of all groups of a place: each host bears all groups (`ec2:DescribeSecurityGroups`)."""
+    """The rules of all groups of a place. Each host has all groups (`ec2:DescribeSecurityGroups`)."""
     groups = place.ec2.describe_security_groups(GroupIds=place.groups)["SecurityGroups"]
     return [rule(place, permission) for group in groups for permission in group[PERMISSIONS[direction]]]
 
 
 def rule(place: Place, permission: Mapping[str, Any]) -> Rule:
-    """A rule as DescribeSecurityGroups has it; prefix lists are looked up."""
+    """A rule, from the answer of DescribeSecurityGroups. Prefix lists are looked up."""
     lists = [place.prefix_list(each["PrefixListId"]) for each in permission.get("PrefixListIds", [])]
     protocol = PROTOCOLS.get(permission["IpProtocol"], permission["IpProtocol"])
     return Rule(
@@ -81,10 +81,10 @@ def rule(place: Place, permission: Mapping[str, Any]) -> Rule:
 
 
 def allow(here: Place, direction: Direction, there: Place, ports: Sequence[Ports]) -> str:
-    """Let the ports through in the first group of `here`, for the first of `there`; what was done, in words.
+    """Let the first group of `there` through in the first group of `here`; return what was done, in words.
 
     Raises:
-        NetworkBlocked: the group has as many rules as it may have.
+        NetworkBlocked: the group already has as many rules as it may have.
     """
     group, other = here.groups[0], there.groups[0]
     pair = {"GroupId": other, "Description": DESCRIPTION}
@@ -110,7 +110,7 @@ def allow(here: Place, direction: Direction, there: Place, ports: Sequence[Ports
 
 
 def authorize(here: Place, direction: Direction, permissions: list[dict[str, Any]]) -> None:
-    """Add rules to the first group; one that is there already is no error, but AWS then takes none of its call."""
+    """Add rules to the first group. If AWS refuses all of them because one exists already, add them one by one."""
     call = getattr(here.ec2, f"authorize_security_group_{direction}")
     try:
         call(GroupId=here.groups[0], IpPermissions=permissions)
@@ -123,5 +123,5 @@ def authorize(here: Place, direction: Direction, permissions: list[dict[str, Any
 
 
 def listed(ports: Sequence[Ports]) -> str:
-    """Ports for people."""
+    """Ports in words."""
     return ", ".join(map(str, ports))

@@ -13,7 +13,7 @@ from aurora_kerberos.aws import client, code, message
 from aurora_kerberos.aws import region as own_region
 from aurora_kerberos.errors import ServiceRoleInvalid, StsEndpointInactive
 
-# Regions that are on in every account; all later ones are opt-in ("AWS Regions", Account Management guide).
+# Regions that are active in every account. All later ones are opt-in ("AWS Regions", Account Management guide).
 ALWAYS_ON = {
     "ap-northeast-1",
     "ap-northeast-2",
@@ -53,7 +53,7 @@ def trust_policy(region: str) -> str:
 
 
 def missing_principals(role: Mapping[str, Any], region: str) -> list[str]:
-    """The service principals that the role (as `iam:GetRole` describes it) does not let assume it."""
+    """The service principals that cannot assume the role. `role` is as `iam:GetRole` describes it."""
     allowed: set[str] = set()
     for statement in _listed(role["AssumeRolePolicyDocument"].get("Statement", [])):
         principal = statement.get("Principal", {})
@@ -94,7 +94,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def sts_partition() -> str:
-    """The partition, as the Region's own STS endpoint tells it (`sts:GetCallerIdentity`).
+    """The partition, according to the Region's own STS endpoint (`sts:GetCallerIdentity`).
 
     Raises:
         StsEndpointInactive: the endpoint is deactivated for the account.

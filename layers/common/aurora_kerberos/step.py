@@ -1,8 +1,8 @@
 """The contract between a step's Lambda and the state machine.
 
 A step looks at the world, does the next missing thing and returns `Ready` or `Waiting`, or raises a `KerberosError`.
-It keeps nothing and reads no clock: the state machine hands back the number of polls and what they were for, and from
-these two alone it is computed here how long to wait and when to give up.
+It keeps nothing and reads no clock. The state machine hands back the number of polls and the reason for them. This
+module computes from these two how long to wait, and when to give up.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-# An execution may wait as long and be asked as often as all the deadlines of its steps add up to. A history that is
-# full, or the state machine's own time-out, would leave no record.
+# Limits for all waits and polls of an execution together. They are reached before the history is full and before the
+# state machine's own time-out, either of which would leave no record.
 LONGEST_EXECUTION = 20 * DAY
 MOST_POLLS = 2400
 
-TOLD = ("polls", "waiting_for", "waited", "polled")  # by the state machine, of the answers before
+TOLD = ("polls", "waiting_for", "waited", "polled")  # what the state machine hands back of earlier answers
 
 logger = Logger(service=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "aurora-kerberos"))
 
 
 @dataclass(frozen=True)
 class Ready:
-    """It is as it should be. `outputs` (JSON) is what later states may use."""
+    """What the step is for is done. Later states may use the `outputs` (JSON)."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Somebody else is working; ask again.
+    """Somebody else is still working; the state machine polls again.
 
     Attributes:
-        reason: what is waited for. The same text as long as it is the same thing: a new text starts the waits anew.
-        at_least: seconds AWS takes at the very least; the first wait is that long.
-        deadline: seconds after which waiting for this very thing is given up.
+        reason: what the step waits for. It stays the same for the same thing, since a new text starts the waits anew.
+        at_least: the shortest time in seconds that AWS takes. The first wait is that long.
+        deadline: seconds after which the step gives up.
         otherwise: the error to raise then; `StepTimedOut` when None.
-        outputs: what the next poll must know of this one (JSON).
+        outputs: what the next poll must know about this one (JSON).
     """
 
     reason: str
@@ -64,9 +64,12 @@ class Waiting:
 
 
 def unapproved(arguments: Mapping[str, Any], what: str, progress: Mapping[str, Any]) -> Waiting | None:
-    """The question that the state machine is to ask a person, `what` being done to the cluster; None when it may be.
+    """The answer that makes the state machine ask for approval; None when no approval is needed, or it is there.
 
-    `arguments` are a step's: `apply` of the plan, and whether somebody has `approved`.
+    Args:
+        arguments: those of the step: `apply` of the plan, and whether somebody has `approved`.
+        what: what is going to be done to the cluster, for the notification.
+        progress: outputs that the next poll must know.
     """
     if arguments["apply"] != "approval" or arguments["approved"]:
         return None
@@ -74,15 +77,15 @@ def unapproved(arguments: Mapping[str, Any], what: str, progress: Mapping[str, A
 
 
 def wait_seconds(waited: int, at_least: int = 0) -> int:
-    """Seconds to wait for a thing that has been waited for `waited` seconds: 30 s plus a tenth of them, at most 900.
+    """Seconds to wait now, after `waited` seconds for the same thing: 30 s plus a tenth of them, at most 900.
 
-    The n-th wait is so 30 * 1.1 ** n; of a thing that takes `at_least` some time, the first is that long.
+    So the n-th wait is 30 * 1.1 ** n. If the thing takes `at_least` some time, the first wait is that long.
     """
     return max(FIRST_WAIT, at_least) if waited == 0 else min(LONGEST_WAIT, round(FIRST_WAIT + waited * GROWTH))
 
 
 def waited_seconds(polls: int, at_least: int = 0) -> int:
-    """Seconds waited for a thing that has been looked at `polls` times."""
+    """Seconds that the state machine has waited for a thing after so many polls."""
     waited = 0
     for _ in range(polls):
         waited += wait_seconds(waited, at_least)
@@ -92,17 +95,17 @@ def waited_seconds(polls: int, at_least: int = 0) -> int:
 def answer(
     result: Ready | Waiting, polls: int = 0, waiting_for: str = "", waited: int = 0, polled: int = 0
 ) -> dict[str, Any]:
-    """What the state machine gets: ready, reason, wait_seconds, polls, waited, polled, outputs; always all seven.
+    """The answer for the state machine: ready, reason, wait_seconds, polls, waited, polled, outputs; always all.
 
     Args:
-        result: what the step found.
-        polls: how often `waiting_for` has been looked at already.
+        result: what the step returned.
+        polls: how often the step has waited for `waiting_for` already.
         waiting_for: the reason of the previous answer.
-        waited: seconds that the execution has waited so far, for whatever it was.
+        waited: seconds that the execution has waited so far, for all reasons.
         polled: how often it has waited so far.
 
     Raises:
-        StepTimedOut: the deadline has passed (or what the step wants raised `otherwise`).
+        StepTimedOut: the deadline has passed, and the step names no other error as `otherwise`.
     """
     if isinstance(result, Ready):
         return {
@@ -135,7 +138,7 @@ def answer(
 
 
 def cluster_of(event: Mapping[str, Any]) -> str:
-    """The identifier of the cluster that a step's arguments are about, for the log; empty when they name none."""
+    """The identifier of the cluster in a step's arguments, for the log; empty when they name none."""
     planned = event.get("cluster") or event.get("plan", {}).get("cluster") or {}
     return str(planned.get("id", "")) or names.requested_cluster(event.get("request"), event.get("execution", ""))
 
@@ -143,9 +146,9 @@ def cluster_of(event: Mapping[str, Any]) -> str:
 def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
     """Make a Lambda handler of a step's function.
 
-    The handler's event is the step's named arguments, beside `execution`, `step` (its name), `since` (what `waited` was
-    when it was first asked) and `TOLD`, which are for this wrapper. AWS errors that the step did not expect are
-    translated here, and everything is logged once.
+    The handler's event has the step's named arguments. It also has `execution`, `step` (its name), `since` (the value
+    of `waited` at its first poll) and `TOLD`, which this wrapper reads. The wrapper translates errors of AWS that the
+    step did not expect, and logs everything once.
     """
 
     @wraps(look)
@@ -171,9 +174,9 @@ def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any],
 
 
 def measure(name: str, seconds: int) -> None:
-    """The metric `StepDuration`: the seconds that a step has been waited for, if at all.
+    """Write the metric `StepDuration`: the seconds that the state machine has waited for a step.
 
-    Who never waited has taken no time worth the price of a metric.
+    Without a wait there is no metric, which would cost more than it tells.
     """
     if seconds:
         duration: Any = {"unit": MetricUnit.Seconds, "value": seconds, "namespace": names.METRICS}

@@ -1,6 +1,6 @@
-"""A Kerberos ticket for a password, by the libkrb5 that psycopg2-binary brings along for its libpq.
+"""Takes a Kerberos ticket with a password, by the libkrb5 that psycopg2-binary bundles for its libpq.
 
-There is no kinit in AWS Lambda. The library is the very file that psycopg2 has loaded, so both read the same settings.
+There is no kinit in AWS Lambda. psycopg2 has loaded the same library, so both read the same settings.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ CREDENTIALS_SIZE = 1024  # bytes; a krb5_creds has less than 200 (krb5.h)
 
 
 class TicketRefused(Exception):
-    """The Kerberos library or the KDC refuses; the text is theirs."""
+    """The Kerberos library or the KDC refuses a ticket. The text is theirs."""
 
 
 @cache
 def library() -> ctypes.CDLL:
-    """The library, with the types of what is called here.
+    """The library, with the types of the functions that are called here.
 
     Raises:
         TicketRefused: psycopg2 is not the wheel psycopg2-binary.
@@ -39,10 +39,10 @@ def library() -> ctypes.CDLL:
 def take_ticket(principal: str, password: str, cache_name: str) -> None:
     """Ask the KDC for a ticket, and keep it in a new credential cache such as `FILE:/tmp/x`.
 
-    Settings come from the environment, as everywhere in Kerberos ("krb5_get_init_creds_password", MIT krb5 API).
+    Settings come from the environment, as always with Kerberos ("krb5_get_init_creds_password", MIT krb5 API).
 
     Raises:
-        TicketRefused: in the words of the library.
+        TicketRefused: has the text of the library.
     """
     krb5, context = library(), ctypes.c_void_p()
     who, tickets, credentials = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.create_string_buffer(CREDENTIALS_SIZE)
@@ -57,7 +57,7 @@ def take_ticket(principal: str, password: str, cache_name: str) -> None:
         after.callback(krb5.krb5_free_context, context)
         call("krb5_parse_name", principal.encode(), ctypes.byref(who))
         after.callback(krb5.krb5_free_principal, context, who)
-        # No prompter, no option: the password is given, and who must change it is refused.
+        # No prompter and no options: a user who must change the password is refused.
         call("krb5_get_init_creds_password", credentials, who, password.encode(), None, None, 0, None, None)
         after.callback(krb5.krb5_free_cred_contents, context, credentials)
         call("krb5_cc_resolve", cache_name.encode(), ctypes.byref(tickets))
