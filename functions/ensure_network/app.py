@@ -55,7 +55,7 @@ class Arguments(TypedDict):
 
 
 @dataclass(frozen=True)
-class Way:
+class Connection:
     """Connections that must be possible: from whom, to whom, and at which ports."""
 
     source: Place
@@ -71,32 +71,32 @@ class Way:
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready when all these connections are possible, with what was made for them and what could not be checked."""
-    ways = ways_of(arguments)
-    directory = ways[0].target
+    connections = connections_of(arguments)
+    directory = connections[0].target
     opened: list[str] = list(arguments["progress"].get("opened", []))
     theirs = f"routes, network ACLs and security group of {directory.name} in account {directory.account}"
     unchecked = [] if directory.seen else [theirs]
     if arguments["network"]["mode"] == "existing" or not directory.seen:
-        check(ways, directory.seen)
+        check(connections, directory.seen)
         return Ready({"opened": [], "unchecked": unchecked, "peering": ""})
 
-    refuse_obstacles(ways)
+    refuse_obstacles(connections)
     peering = ""
-    for way in ways:
-        if way.across:
-            made = peer(way, opened)
+    for connection in connections:
+        if connection.across:
+            made = peer(connection, opened)
             if isinstance(made, Waiting):
                 return made
-            unchecked += resolve_names(way, made)
-            route(way, made["VpcPeeringConnectionId"], opened)
+            unchecked += resolve_names(connection, made)
+            route(connection, made["VpcPeeringConnectionId"], opened)
             peering = peering or made["VpcPeeringConnectionId"]
-    for way in ways:
-        if waiting := let_through(way, opened):
+    for connection in connections:
+        if waiting := let_through(connection, opened):
             return waiting
     return Ready({"opened": opened, "unchecked": unchecked, "peering": peering})
 
 
-def ways_of(arguments: Arguments) -> list[Way]:
+def connections_of(arguments: Arguments) -> list[Connection]:
     """Those from the cluster to the directory, and those from the functions to its KDC if a login is to be tried."""
     account = Arn.parse(arguments["execution"]).account
     cluster, directory = Place.of_cluster(arguments["cluster"], account), arguments["directory"]
@@ -110,27 +110,27 @@ def ways_of(arguments: Arguments) -> list[Way]:
         account=directory["owner_account"] or account,
         seen=bool(directory["role"]) or not directory["shared"],
     )
-    ways = [Way(cluster, controllers, DIRECTORY_PORTS)]
+    connections = [Connection(cluster, controllers, DIRECTORY_PORTS)]
     if arguments["network"]["login"]:
-        ways.append(Way(Place.of_functions(arguments["network"], account), controllers, [KERBEROS]))
-    return ways
+        connections.append(Connection(Place.of_functions(arguments["network"], account), controllers, [KERBEROS]))
+    return connections
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-def check(ways: list[Way], both_sides: bool) -> None:
+def check(connections: list[Connection], both_sides: bool) -> None:
     """Refuse with one error that names everything that is missing and has to be made by hand."""
     found = []
-    for way in ways:
-        found += blocking_acls(way.source, way.target, way.ports)
-        if way.across:
-            found += unreachable(way.source, way.target)
-            found += unreachable(way.target, way.source) if both_sides else []
+    for connection in connections:
+        found += blocking_acls(connection.source, connection.target, connection.ports)
+        if connection.across:
+            found += unreachable(connection.source, connection.target)
+            found += unreachable(connection.target, connection.source) if both_sides else []
         found += [
             f"security group {here.groups[0]} of {here.name} has no {direction} rule for "
             f"{security_groups.listed(ports)} {'from' if direction == 'ingress' else 'to'} {there.name}"
-            for here, direction, there, ports in closed(way)
+            for here, direction, there, ports in closed(connection)
         ]
     if found:
         raise NetworkBlocked(
@@ -140,43 +140,48 @@ def check(ways: list[Way], both_sides: bool) -> None:
         )
 
 
-def closed(way: Way) -> Iterator[tuple[Place, security_groups.Direction, Place, list[Ports]]]:
+def closed(connection: Connection) -> Iterator[tuple[Place, security_groups.Direction, Place, list[Ports]]]:
     """Where security groups let no connection through: the place, the direction, the other place, the ports."""
-    sides: list[tuple[Place, security_groups.Direction, Place]] = [(way.source, "egress", way.target)]
-    if way.target.seen:
-        sides.append((way.target, "ingress", way.source))
+    sides: list[tuple[Place, security_groups.Direction, Place]] = [(connection.source, "egress", connection.target)]
+    if connection.target.seen:
+        sides.append((connection.target, "ingress", connection.source))
     for here, direction, there in sides:
-        if ports := security_groups.missing(here, direction, there, way.ports):
+        if ports := security_groups.missing(here, direction, there, connection.ports):
             yield here, direction, there, ports
 
 
-def refuse_obstacles(ways: list[Way]) -> None:
+def refuse_obstacles(connections: list[Connection]) -> None:
     """Refuse network ACLs and routes that are in the way. This project never changes either.
 
     Raises:
         NetworkOverlaps: the VPCs share addresses, so AWS does not peer them.
         NetworkBlocked: names everything that is in the way.
     """
-    acls = [line for way in ways for line in blocking_acls(way.source, way.target, way.ports)]
+    acls = [
+        line
+        for connection in connections
+        for line in blocking_acls(connection.source, connection.target, connection.ports)
+    ]
     if acls:
         raise NetworkBlocked(
             f"Traffic is blocked: {'; '.join(dict.fromkeys(acls))}.",
             "Let these network ACLs allow the named ports in the named direction, answers included, then start again.",
         )
     routes = []
-    for way in ways:
-        if not way.across:
+    for connection in connections:
+        if not connection.across:
             continue
-        living = [each for each in standing(way) if each["Status"]["Code"] not in REFUSED]
+        living = [each for each in standing(connection) if each["Status"]["Code"] not in REFUSED]
         peering = living[0]["VpcPeeringConnectionId"] if living else ""
-        pairs = [(a, b) for a in way.source.blocks for b in way.target.blocks if a.overlaps(b)]
+        here, there = connection.source, connection.target
+        pairs = [(a, b) for a in here.blocks for b in there.blocks if a.overlaps(b)]
         if pairs:
             raise NetworkOverlaps(
-                f"{way.source.vpc_id} of {way.source.name} and {way.target.vpc_id} of {way.target.name} cannot be "
-                f"peered: {' and '.join(f'{a} overlaps {b}' for a, b in pairs)}.",
+                f"{here.vpc_id} of {here.name} and {there.vpc_id} of {there.name} cannot be peered: "
+                f"{' and '.join(f'{a} overlaps {b}' for a, b in pairs)}.",
                 "Use a directory in a VPC with other addresses (DirectoryId), or move the cluster to one.",
             )
-        for here, there in ((way.source, way.target), (way.target, way.source)):
+        for here, there in ((connection.source, connection.target), (connection.target, connection.source)):
             routes += wanting(here, there, peering)[1]
     if routes:
         raise NetworkBlocked(
@@ -189,40 +194,40 @@ def refuse_obstacles(ways: list[Way]) -> None:
 # --- making -----------------------------------------------------------------------------------------------------------
 
 
-def peer(way: Way, opened: list[str]) -> dict[str, Any] | Waiting:
+def peer(connection: Connection, opened: list[str]) -> dict[str, Any] | Waiting:
     """The active peering of the two VPCs. If there is none, request it, accept it, and wait for it."""
-    found = standing(way)
+    found = standing(connection)
     if not found:
-        return request(way, opened)
+        return request(connection, opened)
     name, status = found[0]["VpcPeeringConnectionId"], found[0]["Status"]
     if status["Code"] == "active":
         return found[0]
     if status["Code"] in REFUSED:
         raise PeeringFailed(
-            f"The VPC peering {name} between {way.source.vpc_id} and {way.target.vpc_id} is {status['Code']}: "
-            f"{status.get('Message', 'AWS gives no reason')}.",
+            f"The VPC peering {name} between {connection.source.vpc_id} and {connection.target.vpc_id} is "
+            f"{status['Code']}: {status.get('Message', 'AWS gives no reason')}.",
             "Mend what AWS names. A failed request stays listed for 2 hours, a rejected one for 2 days; start again "
             "when it is gone, or peer the VPCs by hand.",
         )
     if status["Code"] == "pending-acceptance":
-        accept(name, accepter(way, found[0]))
+        accept(name, accepter(connection, found[0]))
         status = {"Code": "being accepted"}
     return Waiting(f"VPC peering {name} is {status['Code']}", deadline=30 * MINUTE, outputs=Progress(opened=opened))
 
 
-def standing(way: Way) -> list[dict[str, Any]]:
+def standing(connection: Connection) -> list[dict[str, Any]]:
     """The peerings that still exist: the active one first, refused ones last."""
-    found = [each for each in peerings(way.source, way.target) if each["Status"]["Code"] not in GONE]
+    found = [each for each in peerings(connection.source, connection.target) if each["Status"]["Code"] not in GONE]
     return sorted(found, key=lambda each: (each["Status"]["Code"] != "active", each["Status"]["Code"] in REFUSED))
 
 
-def request(way: Way, opened: list[str]) -> Waiting:
+def request(connection: Connection, opened: list[str]) -> Waiting:
     """Request a peering (`ec2:CreateVpcPeeringConnection`)."""
     try:
-        made = way.source.ec2.create_vpc_peering_connection(
-            VpcId=way.source.vpc_id,
-            PeerVpcId=way.target.vpc_id,
-            PeerOwnerId=way.target.account,
+        made = connection.source.ec2.create_vpc_peering_connection(
+            VpcId=connection.source.vpc_id,
+            PeerVpcId=connection.target.vpc_id,
+            PeerOwnerId=connection.target.account,
             TagSpecifications=[
                 {
                     "ResourceType": "vpc-peering-connection",
@@ -236,18 +241,18 @@ def request(way: Way, opened: list[str]) -> Waiting:
         if "LimitExceeded" not in code(error) or code(error) in LATER:
             raise
         raise PeeringFailed(
-            f"AWS does not peer {way.source.vpc_id} and {way.target.vpc_id}: {message(error)}",
+            f"AWS does not peer {connection.source.vpc_id} and {connection.target.vpc_id}: {message(error)}",
             "Raise the quota of VPC peering connections, or delete one that nobody needs.",
         ) from error
     name = made["VpcPeeringConnectionId"]
-    opened.append(f"VPC peering {name} between {way.source.vpc_id} and {way.target.vpc_id}")
+    opened.append(f"VPC peering {name} between {connection.source.vpc_id} and {connection.target.vpc_id}")
     return Waiting(f"VPC peering {name} has been requested", outputs=Progress(opened=opened))
 
 
-def accepter(way: Way, peering: Mapping[str, Any]) -> Place:
+def accepter(connection: Connection, peering: Mapping[str, Any]) -> Place:
     """The side that has been asked; it may be either, when somebody else did the asking."""
     asked = peering["AccepterVpcInfo"]["VpcId"]
-    return way.target if way.target.vpc_id == asked else way.source
+    return connection.target if connection.target.vpc_id == asked else connection.source
 
 
 def accept(name: str, place: Place) -> None:
@@ -260,7 +265,7 @@ def accept(name: str, place: Place) -> None:
             raise
 
 
-def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
+def resolve_names(connection: Connection, peering: Mapping[str, Any]) -> list[str]:
     """Let each VPC resolve the other's names to private addresses (`ec2:ModifyVpcPeeringConnectionOptions`).
 
     Kerberos does not need this: Aurora's endpoints and the domain controllers have private addresses anyway. If AWS
@@ -269,7 +274,7 @@ def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
     refused = []
     for side in ("Requester", "Accepter"):
         vpc, name = peering[f"{side}VpcInfo"]["VpcId"], peering["VpcPeeringConnectionId"]
-        place = way.source if way.source.vpc_id == vpc else way.target
+        place = connection.source if connection.source.vpc_id == vpc else connection.target
         (theirs,) = place.ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[name])["VpcPeeringConnections"]
         if theirs[f"{side}VpcInfo"].get("PeeringOptions", {}).get("AllowDnsResolutionFromRemoteVpc"):
             continue
@@ -283,9 +288,9 @@ def resolve_names(way: Way, peering: Mapping[str, Any]) -> list[str]:
     return refused
 
 
-def route(way: Way, peering: str, opened: list[str]) -> None:
+def route(connection: Connection, peering: str, opened: list[str]) -> None:
     """Make a route to the other VPC in each route table that applies, on both sides (`ec2:CreateRoute`)."""
-    for here, there in ((way.source, way.target), (way.target, way.source)):
+    for here, there in ((connection.source, connection.target), (connection.target, connection.source)):
         for table, block in sorted(wanting(here, there, peering)[0]):
             try:
                 here.ec2.create_route(
@@ -303,13 +308,13 @@ def route(way: Way, peering: str, opened: list[str]) -> None:
             opened.append(f"route {block} over {peering} in {table} of {here.name}")
 
 
-def let_through(way: Way, opened: list[str]) -> Waiting | None:
+def let_through(connection: Connection, opened: list[str]) -> Waiting | None:
     """Add rules for the ports that the security groups do not let through yet, and for no others."""
-    for here, direction, there, ports in closed(way):
+    for here, direction, there, ports in closed(connection):
         try:
             opened.append(security_groups.allow(here, direction, there, ports))
         except ClientError as error:
-            if code(error) != "InvalidGroup.NotFound" or not way.across:
+            if code(error) != "InvalidGroup.NotFound" or not connection.across:
                 raise
             # AWS lets a rule name a group of the other VPC only some time after the peering is active.
             refused = NetworkBlocked(

@@ -31,7 +31,7 @@ class Schedule(TypedDict):
     time: str
 
 
-class Seen(TypedDict):
+class Candidate(TypedDict):
     """A tagged cluster: its instances, the wanted `action`, a digest of what is `desired`, and the last outcome."""
 
     cluster: dict[str, Any]
@@ -50,7 +50,7 @@ def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: 
     for cluster in tagged_clusters():
         name = cluster["DBClusterIdentifier"]
         try:
-            what = swept(seen(cluster, instances.get(name, []), settings), settings, now)
+            what = swept(candidate(cluster, instances.get(name, []), settings), settings, now)
         except StackIncomplete:
             raise  # this is not about one cluster
         except (KerberosError, *ERRORS) as error:
@@ -88,7 +88,7 @@ def instances_by_cluster() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Settings) -> Seen:
+def candidate(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Settings) -> Candidate:
     """Collect what is desired of a cluster and its last outcome (`ssm:GetParameter`, `dynamodb:GetItem`).
 
     Raises:
@@ -104,10 +104,10 @@ def seen(cluster: dict[str, Any], instances: list[dict[str, Any]], settings: Set
     key = {"arn": {"S": cluster["DBClusterArn"]}}
     item = client("dynamodb").get_item(TableName=environment.registry_table, Key=key, ConsistentRead=True)
     last = {field: value["S"] for field, value in item.get("Item", {}).items()}
-    return Seen(cluster=cluster, instances=instances, action=action, desired=wanted, last=last)
+    return Candidate(cluster=cluster, instances=instances, action=action, desired=wanted, last=last)
 
 
-def swept(found: Seen, settings: Settings, now: datetime) -> str:
+def swept(found: Candidate, settings: Settings, now: datetime) -> str:
     """Start an execution if one is needed. Return `started`, `running`, `waiting`, or empty if nothing is to do."""
     cluster, last = found["cluster"], found["last"]
     if is_as_wanted(found, settings):
@@ -135,7 +135,7 @@ def swept(found: Seen, settings: Settings, now: datetime) -> str:
     return "started"
 
 
-def is_as_wanted(found: Seen, settings: Settings) -> bool:
+def is_as_wanted(found: Candidate, settings: Settings) -> bool:
     """Whether the last execution succeeded with what is desired now, and nothing has changed since."""
     cluster, last = found["cluster"], found["last"]
     memberships = [clusters.membership(each) for each in [cluster, *found["instances"]]]
@@ -153,7 +153,7 @@ def is_as_wanted(found: Seen, settings: Settings) -> bool:
     )
 
 
-def state_of(found: Seen, settings: Settings) -> str:
+def state_of(found: Candidate, settings: Settings) -> str:
     """A digest of everything that could make another attempt succeed, as far as RDS and the settings show it."""
     cluster = found["cluster"]
     ours = {names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG}
@@ -177,7 +177,7 @@ def state_of(found: Seen, settings: Settings) -> str:
     )
 
 
-def failed_alike(found: Seen, state: str, settings: Settings, now: datetime) -> bool:
+def failed_alike(found: Candidate, state: str, settings: Settings, now: datetime) -> bool:
     """Whether the last attempt failed in the same state. A refusal counts for as long as approval is needed."""
     last = found["last"]
     if last.get("error") == "ApprovalRefused" and last.get("desired") == found["desired"]:

@@ -40,14 +40,14 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     cluster = looked_up(request, by_tag)
     tags = names.tags(cluster or {})
     if by_tag and cluster is None:
-        return end(SUPERSEDED, "Nothing to do: the cluster no longer exists.")
+        return nothing_to_do(SUPERSEDED, "Nothing to do: the cluster no longer exists.")
     value = tags.get(names.TAG)
     out_of_date = value != given["detail"].get("tags", {}).get(names.TAG) if tagged else value is None
     if by_tag and out_of_date:
-        return end(SUPERSEDED, f"Nothing to do: the tag {names.TAG} is now {value or 'gone'!r}.")
+        return nothing_to_do(SUPERSEDED, f"Nothing to do: the tag {names.TAG} is now {value or 'gone'!r}.")
     action = desired.action(tags) if by_tag else request.action
     if not action:
-        return end(UNCHANGED, untagged(cluster or {}))
+        return nothing_to_do(UNCHANGED, untagged(cluster or {}))
 
     if cluster:
         refuse_unfit(cluster, request)
@@ -62,7 +62,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     return Ready({"end": {}, "plan": plan})
 
 
-def end(outcome: str, message: str) -> Ready:
+def nothing_to_do(outcome: str, message: str) -> Ready:
     """Nothing is left to do, and that is no failure."""
     return Ready({"end": {"outcome": outcome, "message": message}, "plan": {}})
 

@@ -78,7 +78,7 @@ class Execution:
             yield "started", "", event["executionStartedEventDetails"]["input"], False
         elif kind.endswith("StateEntered"):
             if self._failure:
-                yield "failed", self.state, told(self._failure), False
+                yield "failed", self.state, text_of(self._failure), False
                 self._failure = None
             self.states.append(event["stateEnteredEventDetails"]["name"])
             yield "entered", self.state, "", False
@@ -132,7 +132,7 @@ def step_answer(output: Any) -> Mapping[str, Any]:
     return payload if isinstance(payload, Mapping) and "ready" in payload else {}
 
 
-def told(failure: Mapping[str, Any]) -> str:
+def text_of(failure: Mapping[str, Any]) -> str:
     """Name and message of a failed task."""
     cause = str(failure.get("cause", ""))
     try:

@@ -20,7 +20,7 @@ def expected(said: Sequence[str] | str, status: str, definition: Definition) -> 
     """
     if not isinstance(said, str):
         return list(said)
-    return [*way(named(said), definition), *RECORDED.get(status, [])]
+    return [*path_to(named(said), definition), *RECORDED.get(status, [])]
 
 
 def named(said: str) -> str:
@@ -34,7 +34,7 @@ def named(said: str) -> str:
     return said.removeprefix(TO)
 
 
-def way(step: str, definition: Definition) -> list[str]:
+def path_to(step: str, definition: Definition) -> list[str]:
     """The steps from the first to this one, each once, as they follow when each is ready.
 
     Raises:

@@ -14,7 +14,7 @@ from deploy import templates
 from local.services.lambda_functions import load
 
 MACHINES = ("statemachine/cluster.asl.yaml", "statemachine/rollout.asl.yaml")
-OF_THE_CONTRACT = {*step.TOLD, "step", "since"}  # what the wrapper of every step reads
+OF_THE_CONTRACT = {*step.HANDED_BACK, "step", "since"}  # what the wrapper of every step reads
 ALSO_OF_THE_CONTRACT = {"execution"}  # which a step may read as well
 
 

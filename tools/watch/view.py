@@ -25,7 +25,7 @@ MOST_FAILURES, MOST_ACCOUNTS, MOST_UNSEEN = 3, 6, 3  # a view is to fit a termin
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """A rollout at one moment.
 
     Attributes:
@@ -58,9 +58,9 @@ class Screen:
     ) -> None:
         self._live.stop()
 
-    def __call__(self, seen: Seen) -> None:
+    def __call__(self, snapshot: Snapshot) -> None:
         """Show the rollout as it is now."""
-        self._live.update(view(seen), refresh=True)
+        self._live.update(view(snapshot), refresh=True)
 
 
 class Log:
@@ -79,44 +79,44 @@ class Log:
     ) -> None:
         """Nothing is left to do."""
 
-    def __call__(self, seen: Seen) -> None:
+    def __call__(self, snapshot: Snapshot) -> None:
         """Tell what is new."""
-        for row in reversed(figures.troubles(seen.report)):
+        for row in reversed(figures.troubles(snapshot.report)):
             if (row["arn"], row["recorded_at"]) not in self._told:
                 self._told.add((row["arn"], row["recorded_at"]))
-                self._line(seen, _trouble(row))
-        now = list(_summary(seen))
+                self._line(snapshot, _trouble(row))
+        now = list(_summary(snapshot))
         for line in now:
             if line not in self._last:
-                self._line(seen, line)
+                self._line(snapshot, line)
         self._last = now
 
-    def _line(self, seen: Seen, text: str) -> None:
-        line = f"{clock_face(seen.seconds):>9}  {plain(text)}"
+    def _line(self, snapshot: Snapshot, text: str) -> None:
+        line = f"{clock_face(snapshot.seconds):>9}  {plain(text)}"
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def view(seen: Seen) -> RenderableType:
+def view(snapshot: Snapshot) -> RenderableType:
     """All of the live view; what matters most stands above, as a small terminal shows no more."""
-    return Group(*_parts(seen))
+    return Group(*_parts(snapshot))
 
 
-def _parts(seen: Seen) -> Iterator[RenderableType]:
-    report = seen.report
+def _parts(snapshot: Snapshot) -> Iterator[RenderableType]:
+    report = snapshot.report
     yield Text.assemble(
         ("Kerberos rollout ", "bold"),
         (plain(name_of(report["execution"])), "bold"),
         "  ",
-        (seen.status, STATUS_STYLES.get(seen.status, "bold red")),
-        f"  {spoken(seen.seconds)}",
+        (snapshot.status, STATUS_STYLES.get(snapshot.status, "bold red")),
+        f"  {spoken(snapshot.seconds)}",
     )
-    yield Text(plain(_sentence(seen)))
+    yield Text(plain(_sentence(snapshot)))
     if report["stopped"]:
         yield Text(f"Stopped: {plain(report['stopped'])}", "bold red")
-    if seen.link:
-        yield Text.assemble("Report: ", (seen.link, Style(link=seen.link)), overflow="fold")
-    if seen.trouble:
-        yield Text(f"The last look was in vain, and is repeated: {plain(seen.trouble)}", "yellow")
+    if snapshot.link:
+        yield Text.assemble("Report: ", (snapshot.link, Style(link=snapshot.link)), overflow="fold")
+    if snapshot.trouble:
+        yield Text(f"The last look was in vain, and is repeated: {plain(snapshot.trouble)}", "yellow")
     yield ""
     if report["waves"]:
         yield _waves(report)
@@ -127,21 +127,21 @@ def _parts(seen: Seen) -> Iterator[RenderableType]:
         yield _accounts(report)
 
 
-def _summary(seen: Seen) -> Iterator[str]:
-    yield f"{seen.status}: {_wave(seen.report)}{_sentence(seen)}"
-    for each in seen.report["refused"]:
+def _summary(snapshot: Snapshot) -> Iterator[str]:
+    yield f"{snapshot.status}: {_wave(snapshot.report)}{_sentence(snapshot)}"
+    for each in snapshot.report["refused"]:
         yield f"Could not be looked at: {each['account']}, {each['region']}: {each['refused']}"
-    if seen.trouble:
-        yield f"The last look was in vain, and is repeated: {seen.trouble}"
-    if seen.report["stopped"]:
-        yield f"Stopped: {seen.report['stopped']}"
-    if seen.link:
-        yield f"Report: {seen.link}"
+    if snapshot.trouble:
+        yield f"The last look was in vain, and is repeated: {snapshot.trouble}"
+    if snapshot.report["stopped"]:
+        yield f"Stopped: {snapshot.report['stopped']}"
+    if snapshot.link:
+        yield f"Report: {snapshot.link}"
 
 
-def _sentence(seen: Seen) -> str:
-    looking = seen.status == "RUNNING" and not seen.report["rollout"]
-    return "Looking for clusters in accounts and Regions." if looking else sentence(seen.report)
+def _sentence(snapshot: Snapshot) -> str:
+    looking = snapshot.status == "RUNNING" and not snapshot.report["rollout"]
+    return "Looking for clusters in accounts and Regions." if looking else sentence(snapshot.report)
 
 
 def _wave(report: Report) -> str:

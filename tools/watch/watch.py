@@ -32,7 +32,7 @@ from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import AwsUnavailable, KerberosError
 from aurora_kerberos.rollout import work
 from aurora_kerberos.rollout.work import Plan, Report
-from tools.watch.view import Log, Screen, Seen
+from tools.watch.view import Log, Screen, Snapshot
 
 EVERY = 5  # seconds, or ten times what a look takes: a fleet's table is not read without a pause
 CALLS = (
@@ -84,7 +84,7 @@ def watch(execution: str, stack: str, profile: str, region: str, console: Consol
     console = console or Console()
     try:
         use(profile, region or region_of(execution))
-        watched = Watched(found(execution, stack))
+        watched = Watched(execution_of(execution, stack))
         with Screen(console) if console.is_terminal else Log(console) as show:
             return 0 if follow(watched, show).status == "SUCCEEDED" else 1
     except (KerberosError, *aws.ERRORS) as raised:
@@ -120,7 +120,7 @@ def region_of(execution: str) -> str:
     return execution.split(":")[3] if execution.count(":") >= 7 else ""
 
 
-def found(execution: str, stack: str) -> str:
+def execution_of(execution: str, stack: str) -> str:
     """The ARN of the execution, whose table and bucket are those of the environment from now on.
 
     Raises:
@@ -186,7 +186,7 @@ class Watched:
         self.execution = execution
         self._plan: Plan | None = None
 
-    def look(self) -> Seen:
+    def look(self) -> Snapshot:
         """The rollout as it is now (`states:DescribeExecution`, `s3:GetObject`, `dynamodb:Query`).
 
         Raises:
@@ -194,7 +194,7 @@ class Watched:
         """
         described = self._described()
         end = described.get("stopDate") or datetime.now(UTC)
-        return Seen(
+        return Snapshot(
             report=self._report(described, end.astimezone(UTC)),
             status=described["status"],
             seconds=(end - described["startDate"]).total_seconds(),
@@ -221,24 +221,24 @@ class Watched:
         return work.reported(self.execution, self._plan, known, now.isoformat(), stopped(described))
 
 
-def follow(watched: Watched, show: Callable[[Seen], None]) -> Seen:
+def follow(watched: Watched, show: Callable[[Snapshot], None]) -> Snapshot:
     """Show the rollout again and again, until it has ended; how it has.
 
     Raises:
         KerberosError: it cannot be looked at any more.
     """
     begin = time.monotonic()
-    seen = watched.look()
+    snapshot = watched.look()
     while True:
-        show(seen)
-        if seen.status in ENDS:
-            return seen
+        show(snapshot)
+        if snapshot.status in ENDS:
+            return snapshot
         time.sleep(max(EVERY, 10 * (time.monotonic() - begin)))
         begin = time.monotonic()
-        seen = again(watched, seen)
+        snapshot = again(watched, snapshot)
 
 
-def again(watched: Watched, last: Seen) -> Seen:
+def again(watched: Watched, last: Snapshot) -> Snapshot:
     """Another look; the last one, and why this one was in vain, when AWS may well answer the next."""
     try:
         return watched.look()

@@ -100,13 +100,13 @@ def look_up(directory: Directory, groups: list[dict[str, Any]], principals: list
 
 def users_in(directory: Directory, group: str) -> list[str]:
     """The users in a group and in the groups in it, each once, however the groups are nested."""
-    users, groups, left = set(), {group.lower()}, [group]
-    while left:
-        for member in members(directory, left.pop()):
+    users, groups, remaining = set(), {group.lower()}, [group]
+    while remaining:
+        for member in members(directory, remaining.pop()):
             name = member["SAMAccountName"]
             if member["MemberType"] == "USER":
                 users.add(name.lower())
             elif member["MemberType"] == "GROUP" and name.lower() not in groups:
                 groups.add(name.lower())
-                left.append(name)
+                remaining.append(name)
     return sorted(users)

@@ -62,7 +62,7 @@ def create(directory: Directory, user: Mapping[str, str], token: str, made: list
     name, secret_name = user["name"], user["secret"]
     try:
         sid = client("ds-data", directory["role"]).create_user(
-            DirectoryId=directory["id"], SAMAccountName=name, ClientToken=token, **asked(user)
+            DirectoryId=directory["id"], SAMAccountName=name, ClientToken=token, **attributes_of(user)
         )["SID"]
     except ClientError as error:
         if code(error) != "ConflictException":
@@ -76,7 +76,7 @@ def create(directory: Directory, user: Mapping[str, str], token: str, made: list
     return str(sid)
 
 
-def asked(user: Mapping[str, str]) -> dict[str, str]:
+def attributes_of(user: Mapping[str, str]) -> dict[str, str]:
     """The attributes that the settings give a user."""
     return {name: user[field] for name, field in ATTRIBUTES.items() if user[field]}
 
@@ -106,7 +106,7 @@ def set_password(directory: Directory, user: Mapping[str, str]) -> bool:
 
 def complete(directory: Directory, user: Mapping[str, str], found: Mapping[str, Any], made: list[str]) -> None:
     """Give a user the attributes that are asked for and have no value (`ds-data:UpdateUser`)."""
-    missing = {name: value for name, value in asked(user).items() if not found.get(name)}
+    missing = {name: value for name, value in attributes_of(user).items() if not found.get(name)}
     if not missing:
         return
     try:

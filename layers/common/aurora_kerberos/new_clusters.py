@@ -192,9 +192,9 @@ def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[di
     version = str(made.get("EngineVersion") or source.get("EngineVersion", ""))
     if way == "create":
         which = {"EngineVersion": version} if version else {"DefaultOnly": True}
-        known = found("describe_db_engine_versions", "DBEngineVersions", "", Engine=ENGINE, **which)
+        known = described("describe_db_engine_versions", "DBEngineVersions", "", Engine=ENGINE, **which)
         version = version or str(known["EngineVersion"])
-    subnet_group = found(
+    subnet_group = described(
         "describe_db_subnet_groups",
         "DBSubnetGroups",
         "DBSubnetGroupNotFoundFault",
@@ -202,7 +202,7 @@ def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[di
     )
     refuse_foreign_groups(made["VpcSecurityGroupIds"], subnet_group["VpcId"])
     if group := made.get("DBClusterParameterGroupName"):
-        found(
+        described(
             "describe_db_cluster_parameter_groups",
             "DBClusterParameterGroups",
             "DBParameterGroupNotFound",
@@ -237,7 +237,7 @@ def refuse_instance(instance: Mapping[str, Any], version: str, made: Mapping[str
             raise
     else:
         raise InvalidRequest(f"There is a DB instance {name} already.", REMEDY)
-    found(
+    described(
         "describe_orderable_db_instance_options",
         "OrderableDBInstanceOptions",
         "",
@@ -255,7 +255,7 @@ def no_source(_: Mapping[str, Any]) -> Mapping[str, Any]:
 def snapshot(made: Mapping[str, Any]) -> Mapping[str, Any]:
     """The snapshot to restore from (`rds:DescribeDBClusterSnapshots`)."""
     name = made["SnapshotIdentifier"]
-    source = found(
+    source = described(
         "describe_db_cluster_snapshots",
         "DBClusterSnapshots",
         "DBClusterSnapshotNotFoundFault",
@@ -269,7 +269,7 @@ def snapshot(made: Mapping[str, Any]) -> Mapping[str, Any]:
 def source_cluster(made: Mapping[str, Any]) -> Mapping[str, Any]:
     """The cluster to restore from (`rds:DescribeDBClusters`)."""
     name = made["SourceDBClusterIdentifier"]
-    source = found("describe_db_clusters", "DBClusters", "DBClusterNotFoundFault", DBClusterIdentifier=name)
+    source = described("describe_db_clusters", "DBClusters", "DBClusterNotFoundFault", DBClusterIdentifier=name)
     if source["Engine"] != ENGINE:
         raise InvalidRequest(f"The cluster {name} runs {source['Engine']}.", REMEDY)
     if "RestoreToTime" in made:
@@ -280,7 +280,7 @@ def source_cluster(made: Mapping[str, Any]) -> Mapping[str, Any]:
     return source
 
 
-def found(operation: str, key: str, not_found: str, **named: Any) -> Mapping[str, Any]:
+def described(operation: str, key: str, not_found: str, **named: Any) -> Mapping[str, Any]:
     """The first resource that an operation of RDS describes.
 
     Raises:

@@ -27,17 +27,17 @@ def restart(
     if waiting := busy(cluster, instances, progress):
         return waiting
     # The event of a restart may come late: what this execution has restarted, it does not restart again.
-    left = [
+    remaining = [
         instance["DBInstanceIdentifier"]
         for instance in (instances if since else [])
         if instance["DBInstanceIdentifier"] not in progress["restarted"]
         and not restarted(instance, datetime.fromisoformat(str(since)))
     ]
-    if left and arguments["apply"] == "maintenance-window" and arguments["way"]["way"] == "modify":
-        return restart_by_others(left, progress)
-    if left:
-        return undisturbed(f"The instances restart: {', '.join(left)}.", arguments, progress) or reboot(
-            left[0], progress
+    if remaining and arguments["apply"] == "maintenance-window" and arguments["way"]["way"] == "modify":
+        return restart_by_others(remaining, progress)
+    if remaining:
+        return undisturbed(f"The instances restart: {', '.join(remaining)}.", arguments, progress) or reboot(
+            remaining[0], progress
         )
     if since:
         clusters.untag_restart(cluster)
@@ -56,9 +56,9 @@ def reboot(name: str, progress: Progress) -> Waiting:
     return Waiting(f"Instance {name} is rebooting", at_least=MINUTE, outputs=done)
 
 
-def restart_by_others(left: list[str], progress: Progress) -> Waiting:
+def restart_by_others(remaining: list[str], progress: Progress) -> Waiting:
     """In a maintenance window nothing is restarted by us: RDS does it, or a person when it suits."""
-    order = ", ".join(left)
+    order = ", ".join(remaining)
     due = RestartDue(
         f"The cluster has joined the domain, and its instances have not restarted since: {order}.",
         "Restart them, readers first, when it suits; then start the execution again.",

@@ -32,7 +32,7 @@ DAY = 24 * HOUR
 LONGEST_EXECUTION = 20 * DAY
 MOST_POLLS = 2400
 
-TOLD = ("polls", "waiting_for", "waited", "polled")  # what the state machine hands back of earlier answers
+HANDED_BACK = ("polls", "waiting_for", "waited", "polled")  # what the state machine hands back of earlier answers
 
 logger = Logger(service=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "aurora-kerberos"))
 
@@ -147,8 +147,8 @@ def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any],
     """Make a Lambda handler of a step's function.
 
     The handler's event has the step's named arguments. It also has `execution`, `step` (its name), `since` (the value
-    of `waited` at its first poll) and `TOLD`, which this wrapper reads. The wrapper translates errors of AWS that the
-    step did not expect, and logs everything once.
+    of `waited` at its first poll) and `HANDED_BACK`, which this wrapper reads. The wrapper translates errors of AWS
+    that the step did not expect, and logs everything once.
     """
 
     @wraps(look)
@@ -156,7 +156,7 @@ def step(look: Callable[[Any], Ready | Waiting]) -> Callable[[Mapping[str, Any],
         name = event.get("step", "")
         logger.append_keys(execution=event.get("execution", ""), cluster=cluster_of(event), step=name)
         try:
-            result = answer(look(event), **{name: event[name] for name in TOLD if name in event})
+            result = answer(look(event), **{name: event[name] for name in HANDED_BACK if name in event})
         except KerberosError as error:
             logger.error(error.message, error=type(error).__name__, remedy=error.remedy)
             raise

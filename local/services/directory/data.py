@@ -73,7 +73,7 @@ def data_of(cloud: Cloud, parameters: Parameters) -> DirectoryData:
     return data
 
 
-def seen(data: DirectoryData, name: str, kind: str) -> Entry:
+def visible(data: DirectoryData, name: str, kind: str) -> Entry:
     """An entry as it is seen.
 
     Raises:
@@ -104,7 +104,7 @@ def once(data: DirectoryData, parameters: Parameters, write: Callable[[], Mappin
 @fake("ds-data", "DescribeUser")
 def describe_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """A user as he is seen."""
-    found = seen(data_of(cloud, parameters), parameters["SAMAccountName"], "USER")
+    found = visible(data_of(cloud, parameters), parameters["SAMAccountName"], "USER")
     return {
         "DirectoryId": parameters["DirectoryId"],
         "SAMAccountName": found.name,
@@ -133,7 +133,7 @@ def create_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 def update_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """ADD is for attributes without a value."""
     data, name = data_of(cloud, parameters), parameters["SAMAccountName"]
-    seen(data, name, "USER")
+    visible(data, name, "USER")
     true = data.true[name.lower()]
     given = {key: parameters[key] for key in ATTRIBUTES if key in parameters}
     if parameters.get("UpdateType") == "ADD" and (taken := [key for key in given if true.attributes.get(key)]):
@@ -147,7 +147,7 @@ def update_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 def disable_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """He gets no more tickets."""
     data, name = data_of(cloud, parameters), parameters["SAMAccountName"]
-    seen(data, name, "USER")
+    visible(data, name, "USER")
     data.true[name.lower()].enabled = False
     data.written(cloud, name)
     cloud.part(Directories).realm(parameters["DirectoryId"]).disable(name.lower())
@@ -158,7 +158,7 @@ def disable_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 def delete_user(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """He and his memberships are gone."""
     data, name = data_of(cloud, parameters), parameters["SAMAccountName"].lower()
-    seen(data, name, "USER")
+    visible(data, name, "USER")
     del data.true[name]
     data.written(cloud, name)
     for group in [each for each in data.true.values() if name in each.members]:
@@ -204,7 +204,7 @@ def reset_user_password(cloud: Cloud, parameters: Parameters) -> Mapping[str, An
 @fake("ds-data", "DescribeGroup")
 def describe_group(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """A group as it is seen."""
-    found = seen(data_of(cloud, parameters), parameters["SAMAccountName"], "GROUP")
+    found = visible(data_of(cloud, parameters), parameters["SAMAccountName"], "GROUP")
     return {
         "DirectoryId": parameters["DirectoryId"],
         "SAMAccountName": found.name,
@@ -232,7 +232,7 @@ def create_group(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 def add_group_member(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """Both must be seen; who is a member already is a conflict."""
     data, member = data_of(cloud, parameters), parameters["MemberName"].lower()
-    group = seen(data, parameters["GroupName"], "GROUP").name.lower()
+    group = visible(data, parameters["GroupName"], "GROUP").name.lower()
     if member not in data.seen or member not in data.true:
         raise AwsError("ResourceNotFoundException", f"The member {member} could not be found.", 404)
 
@@ -250,7 +250,7 @@ def add_group_member(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
 def remove_group_member(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """Somebody leaves a group."""
     data, member = data_of(cloud, parameters), parameters["MemberName"].lower()
-    group = seen(data, parameters["GroupName"], "GROUP").name.lower()
+    group = visible(data, parameters["GroupName"], "GROUP").name.lower()
     if member not in data.true[group].members:
         raise AwsError("ResourceNotFoundException", f"{member} is no member.", 404)
     data.true[group].members.remove(member)
@@ -262,7 +262,7 @@ def remove_group_member(cloud: Cloud, parameters: Parameters) -> Mapping[str, An
 def list_group_members(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """The direct members, some at a time."""
     data = data_of(cloud, parameters)
-    group = seen(data, parameters["SAMAccountName"], "GROUP")
+    group = visible(data, parameters["SAMAccountName"], "GROUP")
     start = int(parameters.get("NextToken", 0))
     end = start + min(parameters.get("MaxResults", PAGE), PAGE)
     listed = [data.seen[name] for name in group.members if name in data.seen]
