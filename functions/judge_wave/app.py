@@ -56,11 +56,15 @@ def handler(arguments: Arguments) -> Ready:
 def lost(item: Mapping[str, Any], known: Outcome | None, arguments: Arguments) -> Outcome:
     """The outcome of a cluster whose execution ended without one. `known` is the last item that it wrote."""
     begun = known and known["recorded_at"] >= arguments["began_at"]
+    error = OutcomeUnknown(
+        "Its execution has ended, and nobody knows what has become of the cluster.",
+        f"See why in the map run of wave {item['wave']}, then start the rollout again: it goes on where it is.",
+    )
     ending = Ending(
         outcome=FAILED,
-        error=OutcomeUnknown.__name__,
-        message="Its execution has ended, and nobody knows what has become of the cluster.",
-        remedy=f"See why in the map run of wave {item['wave']}, then start the rollout again: it goes on where it is.",
+        error=type(error).__name__,
+        message=error.message,
+        remedy=error.remedy,
         began_at=known["began_at"] if known and begun else arguments["now"],
         recorded_at=arguments["now"],
     )

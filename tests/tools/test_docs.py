@@ -32,6 +32,13 @@ def test_every_error_of_the_code_and_of_the_state_machines_has_its_remedy() -> N
         assert min(len(meaning), len(remedy), len(where)) > len("  x")
 
 
+def test_every_error_is_raised_somewhere() -> None:
+    """Only a person's answer can end an execution with an error that no function raises."""
+    page = (ROOT / "docs" / "errors.md").read_text()
+    unraised = [line.split("`")[1] for line in page.splitlines() if line.endswith(f"| {reference.BY_ANSWER} |")]
+    assert unraised == ["ApprovalRefused", "ApprovalExpired"]
+
+
 def test_the_readme_names_every_function() -> None:
     readme = (ROOT / "README.md").read_text()
     for folder in ROOT.glob("functions/*/"):
@@ -58,7 +65,7 @@ def test_a_commit_is_checked_as_make_lint_does() -> None:
 
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / ".github").rglob("*.md"))]
-EXAMPLES = ("NAME", "check_backups", "check-backups", "<step>")  # which are not there
+EXAMPLES = ("NAME", "check_backups", "check-backups", "event_topics", "<step>")  # which are not there
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
