@@ -9,13 +9,14 @@ from typing import Any
 import botocore.session
 import pytest
 
-from aurora_kerberos import passwords
+from aurora_kerberos import passwords, plan
 from local.cloud import Cloud
 from local.core.calls import fakes
 from local.core.faults import AwsError, Fault, Faults
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory, add_groups, create_users
 from local.services.directory import data as directory_fakes
+from tests.steps import arguments as given
 from tests.steps.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 DS = botocore.session.get_session().get_service_model("ds")
@@ -35,17 +36,16 @@ def data(cloud: Cloud) -> Any:
     return cloud.directories.data(cloud.directories.find("corp.example.com").directory_id)
 
 
-def directory(cloud: Cloud, **changes: Any) -> dict[str, Any]:
-    name = cloud.directories.find("corp.example.com").directory_id
-    return {"id": name, "realm": "CORP.EXAMPLE.COM", "owner_account": "", "shared": False, "role": "", **changes}
+def directory(cloud: Cloud, **changes: Any) -> plan.Directory:
+    return given.directory(**{"id": cloud.directories.find("corp.example.com").directory_id, **changes})
 
 
 def user(name: str, **attributes: str) -> dict[str, str]:
     return {"name": name, "given_name": "", "surname": "", "email": "", "secret": SECRET.format(name), **attributes}
 
 
-def wanted(**parts: Any) -> dict[str, Any]:
-    return {"users": [], "groups": [], "principal_groups": [], **parts}
+def wanted(**parts: Any) -> plan.DirectoryUsers:
+    return given.directory_users(**parts)
 
 
 def listed(group: str, *roles: str, map_to: str | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.services.iam.roles import Roles
 from local.services.rds.backend import Aurora, cluster_of, members, moto_rds
+from tests.steps import arguments as given
 from tests.steps.conftest import ROLE, Step, StepFailed, polls_in
 
 NOW = "2026-01-05T09:00:00+00:00"
@@ -33,8 +34,8 @@ WAITING = {
 def arguments(cloud: Cloud, **changes: Any) -> dict[str, Any]:
     directory = cloud.directories.find("corp.example.com").directory_id
     return {
-        "cluster": {"id": "orders", "endpoint": "orders.example"},
-        "way": {"way": "modify", "parameters": {}, "instances": []},
+        "cluster": given.cluster(),
+        "way": given.modification(),
         "apply": "now",
         "move": False,
         "approved": False,

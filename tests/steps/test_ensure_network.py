@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from local.core.faults import Fault, Faults
 from local.scenario.format import AtStart, Cluster, Directory, Role
 from local.scenario.prepare import add_role, prepare
 from local.services.ec2.vpcs import AclRule, Vpc, other_side, peer
+from tests.steps import arguments as given
 from tests.steps.conftest import StepFailed
 
 ELSEWHERE = "222222222222"
@@ -50,32 +51,33 @@ class Situation:
         (group,) = rds.describe_db_subnet_groups(DBSubnetGroupName=cluster["DBSubnetGroup"])["DBSubnetGroups"]
         away = found.account_id != HOME
         return {
-            "cluster": {
-                "id": "orders",
-                "port": cluster["Port"],
-                "vpc_id": group["VpcId"],
-                "subnet_ids": [subnet["SubnetIdentifier"] for subnet in group["Subnets"]],
-                "security_groups": [each["VpcSecurityGroupId"] for each in cluster["VpcSecurityGroups"]],
-            },
-            "directory": {
-                "id": found.directory_id,
-                "vpc_id": found.vpc_settings["VpcId"],
-                "subnet_ids": found.vpc_settings["SubnetIds"],
-                "security_group": found.security_group_id,
-                "dns_ips": found.subnet_ips,
-                "owner_account": ELSEWHERE if away else "",
-                "role": ROLE if away else "",
-                "shared": False,
-                **changes.pop("directory", {}),
-            },
-            "network": {
-                "mode": "managed",
-                "function_security_group": self.cloud.outputs["FunctionSecurityGroup"],
-                "function_vpc_id": self.cloud.vpc,
-                "function_subnet_ids": self.cloud.subnets,
-                "login": False,
-                **changes,
-            },
+            "cluster": given.cluster(
+                port=cluster["Port"],
+                vpc_id=group["VpcId"],
+                subnet_ids=[subnet["SubnetIdentifier"] for subnet in group["Subnets"]],
+                security_groups=[each["VpcSecurityGroupId"] for each in cluster["VpcSecurityGroups"]],
+            ),
+            "directory": given.directory(
+                **{
+                    "id": found.directory_id,
+                    "vpc_id": found.vpc_settings["VpcId"],
+                    "subnet_ids": found.vpc_settings["SubnetIds"],
+                    "security_group": found.security_group_id,
+                    "dns_ips": found.subnet_ips,
+                    "owner_account": ELSEWHERE if away else "",
+                    "role": ROLE if away else "",
+                    **changes.pop("directory", {}),
+                }
+            ),
+            "network": given.network(
+                **{
+                    "function_security_group": self.cloud.outputs["FunctionSecurityGroup"],
+                    "function_vpc_id": self.cloud.vpc,
+                    "function_subnet_ids": self.cloud.subnets,
+                    "login": False,
+                    **changes,
+                }
+            ),
             "progress": self.progress,
         }
 
@@ -691,8 +693,15 @@ def test_the_arguments_are_those_of_the_steps_before(make: Make) -> None:
     add_role(situation.cloud, "aurora-kerberos-directory-access", Role())
     made_up = situation.arguments()
     plan = situation.invoke("ValidateRequest", request={"cluster": "orders"})["outputs"]["plan"]
-    assert made_up["cluster"].items() <= plan["cluster"].items()
+    same(made_up["cluster"], plan["cluster"], "id", "port", "vpc_id", "subnet_ids", "security_groups")
     assert made_up["network"] == plan["network"]
     directory = {**plan["directory"], "role": ""}
     found = situation.invoke("EnsureDirectory", directory=directory)["outputs"]
-    assert made_up["directory"].items() <= found.items()
+    looked_at = ("id", "vpc_id", "subnet_ids", "security_group", "dns_ips", "owner_account", "role", "shared")
+    same(made_up["directory"], found, *looked_at)
+
+
+def same(made_up: Mapping[str, Any], true: Mapping[str, Any], *looked_at: str) -> None:
+    """The same fields, with the same values where a step looks."""
+    assert made_up.keys() == true.keys()
+    assert [made_up[name] for name in looked_at] == [true[name] for name in looked_at]

@@ -12,6 +12,7 @@ from local.core.calls import fakes
 from local.core.faults import AwsError, Fault, Faults
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
+from tests.steps import arguments as given
 from tests.steps.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, run_step
 
 MODEL = botocore.session.get_session().get_service_model("ds")
@@ -33,12 +34,11 @@ def trust_secret(cloud: Cloud) -> None:
 
 
 def directory(cloud: Cloud, **changes: Any) -> dict[str, Any]:
-    found = cloud.directories.find("corp.example.com")
-    return {"id": found.directory_id, "owner_account": "", "shared": False, "role": "", **changes}
+    return {**given.directory(**{"id": cloud.directories.find("corp.example.com").directory_id, **changes})}
 
 
 def wanted(**changes: Any) -> dict[str, Any]:
-    return {"domain": DOMAIN, "direction": "outgoing", "dns_ips": DNS_IPS, "password_secret": SECRET, **changes}
+    return {**given.trust(**{"domain": DOMAIN, "dns_ips": DNS_IPS, "password_secret": SECRET, **changes})}
 
 
 def changed(cloud: Cloud) -> list[str]:
