@@ -143,8 +143,8 @@ def interface(metadata: Mapping[str, Any], parameters: Mapping[str, Any]) -> dic
     """The groups of parameters in the console: those there are, and where the code is."""
     groups = [{"Label": {"default": "Where the code is"}, "Parameters": [BUCKET, PREFIX]}]
     for group in metadata["AWS::CloudFormation::Interface"]["ParameterGroups"]:
-        left = [name for name in group["Parameters"] if name in parameters]
-        groups.append({**group, "Parameters": left})
+        remaining = [name for name in group["Parameters"] if name in parameters]
+        groups.append({**group, "Parameters": remaining})
     return {"AWS::CloudFormation::Interface": {"ParameterGroups": groups}}
 
 

@@ -120,8 +120,8 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"{' '.join(map(str, error.cmd))} failed:\n{error.stderr or error.stdout}", file=sys.stderr)
         return 1
-    if left := missing():
-        print(f"Still not here: {', '.join(left)}. Install {' '.join(PACKAGES)} by hand.", file=sys.stderr)
+    if remaining := missing():
+        print(f"Still not here: {', '.join(remaining)}. Install {' '.join(PACKAGES)} by hand.", file=sys.stderr)
         return 1
     return 0
 

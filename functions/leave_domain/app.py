@@ -39,7 +39,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     clusters.refuse_stuck(cluster, instances)
     for who, membership in memberships.items():
         status = membership["Status"]
-        if status in clusters.LEAVING or status in clusters.ON_THE_WAY:
+        if status in clusters.LEAVING or status in clusters.JOINING:
             return Waiting(f"Membership of {who} is {status}", deadline=clusters.patience(status), outputs=progress)
     if waiting := clusters.busy(cluster, instances):
         return Waiting(waiting, outputs=progress)

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from aurora_kerberos import names
 from aurora_kerberos.rollout import work
-from aurora_kerberos.rollout.work import ALREADY, ENABLED, LEFT_OUT, TODO, Discovered, Outcome, Plan, Planned, Wave
+from aurora_kerberos.rollout.work import ALREADY, ENABLED, EXCLUDED, TODO, Discovered, Outcome, Plan, Planned, Wave
 from aurora_kerberos.step import Ready, step
 
 NOT_LOOKED_AT = "It could not be looked at: see the failed child executions of the map run."
@@ -36,7 +36,7 @@ def handler(arguments: Arguments) -> Ready:
     planned = [Planned(**cluster, wave=0) for each in found for cluster in each["clusters"]]
     for cluster in planned:
         if cluster["state"] == TODO and not request["tags"].items() <= cluster["tags"].items():
-            cluster["state"], cluster["why"] = LEFT_OUT, "It does not have the tags asked for."
+            cluster["state"], cluster["why"] = EXCLUDED, "It does not have the tags asked for."
     # Of an earlier start. What has failed, was refused or has been lost since is tried again.
     done = {cluster["arn"] for cluster in planned if cluster["state"] == ALREADY and cluster["arn"] in before}
     for arn in sorted(done):
@@ -71,7 +71,7 @@ def in_waves(planned: list[Planned], done: set[str], sizes: list[int | str]) -> 
     for arn, cluster in mine.items():
         cluster["wave"] = numbers.get(arn, 0)
         if cluster["state"] == TODO and arn not in numbers:
-            cluster["state"], cluster["why"] = LEFT_OUT, "The waves do not reach it."
+            cluster["state"], cluster["why"] = EXCLUDED, "The waves do not reach it."
     found = Counter(numbers.values())
     return [Wave(number=number, size=found[number]) for number in sorted(found)]
 

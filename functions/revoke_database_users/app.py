@@ -30,9 +30,9 @@ def handler(arguments: Arguments) -> Ready:
             for name, role in sorted(existing(session).items()):
                 if role.mark and "rds_ad" in role.mark["roles"]:
                     take(session, name, role, ["rds_ad"])
-                    left = [each for each in role.mark["roles"] if each != "rds_ad"]
+                    remaining = [each for each in role.mark["roles"] if each != "rds_ad"]
                     write_mark(
-                        session, name, role, Mark(named=role.mark["named"], groups=role.mark["groups"], roles=left)
+                        session, name, role, Mark(named=role.mark["named"], groups=role.mark["groups"], roles=remaining)
                     )
                     revoked.append(name)
     return Ready({"revoked": revoked})

@@ -50,7 +50,7 @@ def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: 
     for cluster in tagged_clusters():
         name = cluster["DBClusterIdentifier"]
         try:
-            what = swept(candidate(cluster, instances.get(name, []), settings), settings, now)
+            what = start_if_needed(candidate(cluster, instances.get(name, []), settings), settings, now)
         except StackIncomplete:
             raise  # this is not about one cluster
         except (KerberosError, *ERRORS) as error:
@@ -107,7 +107,7 @@ def candidate(cluster: dict[str, Any], instances: list[dict[str, Any]], settings
     return Candidate(cluster=cluster, instances=instances, action=action, desired=wanted, last=last)
 
 
-def swept(found: Candidate, settings: Settings, now: datetime) -> str:
+def start_if_needed(found: Candidate, settings: Settings, now: datetime) -> str:
     """Start an execution if one is needed. Return `started`, `running`, `waiting`, or empty if nothing is to do."""
     cluster, last = found["cluster"], found["last"]
     if is_as_wanted(found, settings):

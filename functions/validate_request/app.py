@@ -90,7 +90,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
     principals = [each for each in listed if isinstance(each, Principal)]
     checked = [settings.check_principal] if settings.check_secret else []
     realm = directory["dns_name"].upper()
-    way = planning.wanted_way(request, cluster, directory["id"], settings.service_role_name)
+    way = planning.wanted_creation(request, cluster, directory["id"], settings.service_role_name)
     planned = (
         planning.existing(cluster, request, settings, tags) if cluster else planning.to_be_made(way, request, settings)
     )
@@ -156,7 +156,7 @@ def looked_up(request: Request, by_tag: bool) -> dict[str, Any] | None:
     try:
         return clusters.describe(request.cluster)
     except ClusterNotFound:
-        if by_tag or request.ways:
+        if by_tag or request.creations:
             return None
         raise
 

@@ -10,7 +10,7 @@ from typing import Any
 from local.core import places
 from local.core.moments import Kind
 
-ENDS = {
+STATUS_BY_EVENT = {
     "ExecutionSucceeded": "SUCCEEDED",
     "ExecutionFailed": "FAILED",
     "ExecutionTimedOut": "TIMED_OUT",
@@ -92,8 +92,8 @@ class Execution:
         elif kind == "ExecutionRedriven":
             self.status, self.error, self.cause, self._failure = "RUNNING", "", "", None
             self.redrives += 1
-        elif kind in ENDS:
-            self.status = ENDS[kind]
+        elif kind in STATUS_BY_EVENT:
+            self.status = STATUS_BY_EVENT[kind]
             details = event.get("executionFailedEventDetails") or event.get("executionAbortedEventDetails") or {}
             self.error, self.cause = details.get("error") or "", details.get("cause") or ""
             if done := event.get("executionSucceededEventDetails"):

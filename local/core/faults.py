@@ -66,11 +66,11 @@ class Faults:
     """The faults of a scenario, struck in their order."""
 
     def __init__(self, faults: list[Fault]) -> None:
-        self._left = [fault.model_copy() for fault in faults]
+        self._remaining = [fault.model_copy() for fault in faults]
 
     def strike(self, call: str, function: str) -> Fault | None:
         """The fault of this call of a function, if there is one."""
-        for fault in self._left:
+        for fault in self._remaining:
             if fault.call == call and fault.function in ("", function) and fault.times > 0:
                 if fault.after > 0:
                     fault.after -= 1

@@ -41,18 +41,18 @@ def path_to(step: str, definition: Definition) -> list[str]:
         ValueError: there is no such way: it is no step.
     """
     states = definition["States"]
-    ways = {definition["StartAt"]: [definition["StartAt"]]}
-    waiting = deque(ways)
+    paths = {definition["StartAt"]: [definition["StartAt"]]}
+    waiting = deque(paths)
     while waiting:
         state = waiting.popleft()
         for target in followers(states[state]):
-            if target not in ways:
-                ways[target] = [*ways[state], target]
+            if target not in paths:
+                paths[target] = [*paths[state], target]
                 waiting.append(target)
-    steps = [name for name in ways if states[name]["Type"] == "Task" and name != "RecordOutcome"]
+    steps = [name for name in paths if states[name]["Type"] == "Task" and name != "RecordOutcome"]
     if step not in steps:
         raise ValueError(f"{step} is no step; the steps are {', '.join(steps)}")
-    return [name for name in ways[step] if name in steps]
+    return [name for name in paths[step] if name in steps]
 
 
 def followers(state: Mapping[str, Any]) -> list[str]:

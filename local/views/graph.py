@@ -161,14 +161,14 @@ def main_path(definition: Definition) -> list[str]:
     """The steps of the longest way through the machine on which nothing fails."""
     states, ordered = definition["States"], rows(definition)
     place = {state: index for index, row in enumerate(ordered) for state in row.states}
-    ways: list[list[str]] = [[] for _ in ordered]
+    exits: list[list[str]] = [[] for _ in ordered]
     for index in reversed(range(len(ordered))):
         row = ordered[index]
         after = [place[e.target] for e in edges(definition) if e.source in row.states and not e.catch]
-        ways[index] = max((ways[other] for other in after if other > index), key=len, default=[])
+        exits[index] = max((exits[other] for other in after if other > index), key=len, default=[])
         if states[row.name]["Type"] in _WORKING:
-            ways[index] = [row.name, *ways[index]]
-    return ways[0]
+            exits[index] = [row.name, *exits[index]]
+    return exits[0]
 
 
 # The picture

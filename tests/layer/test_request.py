@@ -35,7 +35,7 @@ def test_the_examples_are_taken(name: str) -> None:
 def test_the_examples_of_clusters_to_be_made_are_taken(way: str) -> None:
     text = (EVENTS / f"console-{way.replace('_', '-')}.json").read_text()
     request = parse_json(Request, text, "The input")
-    assert (request.cluster, request.ways) == ("sales", [way])
+    assert (request.cluster, request.creations) == ("sales", [way])
 
 
 def test_a_cluster_is_named_as_rds_does() -> None:

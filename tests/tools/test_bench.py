@@ -56,8 +56,8 @@ def test_another_policy_is_for_the_bench_alone() -> None:
 
 
 def test_a_cluster_on_an_existing_directory_costs_less_than_a_cent() -> None:
-    (way,) = [each for each in cost.WAYS if each.scenario == cost.EXISTING_DIRECTORY]
-    bill = cost.billed(way)
+    (case,) = [each for each in cost.CASES if each.scenario == cost.EXISTING_DIRECTORY]
+    bill = cost.billed(case)
     assert bill.total < cost.DEAREST
     assert {"Step Functions", "Lambda", "DynamoDB", "SNS", "Secrets Manager", "CloudWatch"} <= set(bill.charges)
     assert bill.charges["Step Functions"] == pytest.approx(bill.transitions * 0.025 / 1000)

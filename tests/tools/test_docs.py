@@ -25,8 +25,8 @@ def test_made_documents_are_up_to_date(path: Path, content: str) -> None:
 def test_every_error_of_the_code_and_of_the_state_machines_has_its_remedy() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
     named = {name for name, value in vars(errors).items() if isinstance(value, type) and not value.__subclasses__()}
-    assert reference.ends() == set(reference.ENDS)
-    for name in named | reference.ends():
+    assert reference.fail_state_errors() == set(reference.FAIL_STATES)
+    for name in named | reference.fail_state_errors():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
         _, _, meaning, remedy, where, _ = re.split(r"(?<!\\)\|", row)
         assert min(len(meaning), len(remedy), len(where)) > len("  x")
@@ -52,7 +52,7 @@ def test_the_changelog_begins_with_the_version() -> None:
 
 
 def test_make_prints_every_target() -> None:
-    said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607  PATH's
+    said = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607  PATH's
     (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {line.split()[1] for line in said.splitlines()} == set(phony.split()) - {"packages"}  # a part of `setup`
 

@@ -52,7 +52,7 @@ DEAREST = 0.01  # USD, of a cluster on an existing directory
 
 
 @dataclass(frozen=True)
-class Way:
+class Case:
     """An execution of a scenario, from 0, and what it is to people."""
 
     name: str
@@ -60,12 +60,12 @@ class Way:
     execution: int = 0
 
 
-WAYS = (
-    Way("from the tag to the login, with a new directory", "tag-to-login"),
-    Way("on an existing directory", EXISTING_DIRECTORY),
-    Way("run again, nothing to do", "run-twice", 1),
-    Way("switched off by the tag", "disabled-by-tag", 1),
-    Way("joined in the maintenance window", "apply-in-maintenance-window"),
+CASES = (
+    Case("from the tag to the login, with a new directory", "tag-to-login"),
+    Case("on an existing directory", EXISTING_DIRECTORY),
+    Case("run again, nothing to do", "run-twice", 1),
+    Case("switched off by the tag", "disabled-by-tag", 1),
+    Case("joined in the maintenance window", "apply-in-maintenance-window"),
 )
 
 
@@ -92,10 +92,10 @@ class Bill:
 
 
 def sections() -> Iterator[Section]:
-    """The bill of each way."""
-    bills = {way: billed(way) for way in WAYS}
+    """The bill of each case."""
+    bills = {case: billed(case) for case in CASES}
     parts = ["Step Functions", "Lambda"]
-    (existing,) = (bill for way, bill in bills.items() if way.scenario == EXISTING_DIRECTORY)
+    (existing,) = (bill for case, bill in bills.items() if case.scenario == EXISTING_DIRECTORY)
     yield Section(
         "Transitions and cost of a cluster",
         "USD in us-east-1, without free tiers; the prices stand in `tools/bench/cost.py`. Calls are those that the "
@@ -104,28 +104,28 @@ def sections() -> Iterator[Section]:
         "Secrets Manager, KMS, EventBridge, CloudWatch and X-Ray, where each invocation is counted as a trace. Not "
         "counted is what is charged by the month, whoever uses it: a directory, secrets, a NAT gateway or endpoints.",
         ("a cluster", "transitions", "invocations", *parts, "the rest", "together"),
-        [row(way, bill, parts) for way, bill in bills.items()],
+        [row(case, bill, parts) for case, bill in bills.items()],
         [Goal("USD for a cluster on an existing directory", existing.total, at_most=DEAREST, digits=4)],
     )
 
 
-def row(way: Way, bill: Bill, parts: Iterable[str]) -> tuple[str, ...]:
-    """A way's figures."""
+def row(case: Case, bill: Bill, parts: Iterable[str]) -> tuple[str, ...]:
+    """A case's figures."""
     charged = [bill.charges.get(part, 0) for part in parts]
     shown = [*charged, bill.total - sum(charged), bill.total]
-    return (way.name, str(bill.transitions), str(bill.invocations), *(f"{each:.4f}" for each in shown))
+    return (case.name, str(bill.transitions), str(bill.invocations), *(f"{each:.4f}" for each in shown))
 
 
-def billed(way: Way) -> Bill:
-    """Rehearse a way, and count.
+def billed(case: Case) -> Bill:
+    """Rehearse a case, and count.
 
     Raises:
         AssertionError: the scenario did not end as it must.
     """
-    result = rehearse(read(templates.ROOT / "scenarios" / f"{way.scenario}.yaml"))
+    result = rehearse(read(templates.ROOT / "scenarios" / f"{case.scenario}.yaml"))
     if failed := [check for check in result.checks if not check.passed]:
         raise AssertionError(failed)
-    return bill_of(result, result.executions[way.execution])
+    return bill_of(result, result.executions[case.execution])
 
 
 def bill_of(result: Result, execution: Execution) -> Bill:

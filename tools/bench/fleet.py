@@ -230,11 +230,11 @@ class Machine:
         """A wave: as many children at once as asked for, each asked again when its wait is over."""
         figures, fleet = self.fleet.figures, self.fleet
         waiting: list[tuple[float, int, dict[str, Any], int]] = []
-        left = list(reversed(list(enumerate(items))))
+        remaining = list(reversed(list(enumerate(items))))
         told: dict[str, Any] = {}
-        while left or waiting:
-            while left and len(waiting) < listed["request"]["at_once"]:
-                number, _ = left.pop()
+        while remaining or waiting:
+            while remaining and len(waiting) < listed["request"]["at_once"]:
+                number, _ = remaining.pop()
                 figures.starts[int(fleet.now)] += 1
                 heapq.heappush(waiting, (fleet.now, number, told, 1))
             figures.most_at_once = max(figures.most_at_once, len(waiting))

@@ -44,7 +44,7 @@ Whatever Step Functions or Lambda come up with is recorded like the others.
 """
 
 # Error of a Fail state → what it means, what to do, where it comes up.
-ENDS = {
+FAIL_STATES = {
     "OutcomeNotRecorded": (
         "What became of the cluster could not be recorded; the cause holds both, the outcome and what was in the way.",
         "Mend what was in the way, then start the execution again: it goes on where things are, and records it.",
@@ -110,12 +110,12 @@ def others() -> list[str]:
     theirs = ast.literal_eval(known["REMEDIES"])
     return [
         *(f"| `{name}` | Of AWS. | {remedy} | {ANY} |" for name, remedy in theirs.items()),
-        *(f"| `{name}` | {meaning} | {remedy} | {where} |" for name, (meaning, remedy, where) in ENDS.items()),
+        *(f"| `{name}` | {meaning} | {remedy} | {where} |" for name, (meaning, remedy, where) in FAIL_STATES.items()),
         f"| any other | Of AWS, or a defect. | {ast.literal_eval(known['DEFECT'])} | {ANY} |",
     ]
 
 
-def ends() -> set[str]:
+def fail_state_errors() -> set[str]:
     """The errors that the state machines name themselves, in their Fail states."""
     machines = [templates.definition(), templates.definition("statemachine/rollout.asl.yaml")]
     fails = [state["Error"] for machine in machines for state in machine["States"].values() if state["Type"] == "Fail"]

@@ -154,13 +154,13 @@ def _wave(report: Report) -> str:
 
 
 def _waves(report: Report) -> Table:
-    table = _table("Wave", "", "Done", *figures.ENDS, ENROLLING, "lasted")
+    table = _table("Wave", "", "Done", *figures.FINAL, ENROLLING, "lasted")
     for wave in figures.waves(report):
         table.add_row(
             str(wave.number),
             ProgressBar(total=wave.size, completed=wave.ended, width=12),
             f"{wave.ended}/{wave.size}",
-            *_numbers(wave.counts, (*figures.ENDS, ENROLLING)),
+            *_numbers(wave.counts, (*figures.FINAL, ENROLLING)),
             spoken(wave.seconds) if wave.began else "",
         )
     return table

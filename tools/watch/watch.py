@@ -39,7 +39,7 @@ CALLS = (
     "cloudformation:DescribeStacks, states:ListExecutions, states:DescribeExecution, dynamodb:Query, s3:GetObject and "
     "s3:ListBucket"
 )
-ENDS = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
+ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 OUTPUTS = ("RolloutStateMachine", "RolloutTable", "RolloutBucket")
 NOT_LOGGED_IN = (
     CredentialRetrievalError,
@@ -231,7 +231,7 @@ def follow(watched: Watched, show: Callable[[Snapshot], None]) -> Snapshot:
     snapshot = watched.look()
     while True:
         show(snapshot)
-        if snapshot.status in ENDS:
+        if snapshot.status in ENDED:
             return snapshot
         time.sleep(max(EVERY, 10 * (time.monotonic() - begin)))
         begin = time.monotonic()

@@ -18,7 +18,7 @@ from aurora_kerberos.step import DAY, Waiting
 # "Understanding domain membership" (guide) and the API reference of DomainMembership.
 ENABLED = {"kerberos-enabled", "joined"}
 LEAVING = {"pending-disable-kerberos", "pending-maintenance-disable-kerberos", "disabling-kerberos"}
-ON_THE_WAY = {"enabling-kerberos", "pending-enable-kerberos", "pending-join"}  # RDS leaves these by itself
+JOINING = {"enabling-kerberos", "pending-enable-kerberos", "pending-join"}  # RDS leaves these by itself
 AFTER_JOINING = "after joining"  # the restart tag's value until the restart begins
 
 AVAILABLE = {"available", "backing-up", "storage-optimization", "storage-config-upgrade"}

@@ -22,8 +22,8 @@ def refuse_unfit(cluster: Mapping[str, Any], request: Request) -> None:
             f"Cluster {name} runs {cluster['Engine']}, not aurora-postgresql.",
             f"Take the tag {names.TAG} off it: this workflow is for Aurora PostgreSQL.",
         )
-    if request.ways:
-        new_clusters.refuse_made_by_others(cluster, request.ways[0])
+    if request.creations:
+        new_clusters.refuse_made_by_others(cluster, request.creations[0])
     if not cluster.get("DBSubnetGroup") or not cluster.get("VpcSecurityGroups"):
         raise ClusterUnfit(f"Cluster {name} is not in a VPC.", "Restore it into a VPC; Kerberos needs one.")
     clusters.refuse_stuck(cluster, clusters.instances(dict(cluster)))
@@ -41,7 +41,7 @@ def being_made(cluster: Mapping[str, Any], request: Request, by_tag: bool) -> Wa
     instances = clusters.instances(dict(cluster))
     if any(instance["DBInstanceStatus"] == "creating" for instance in instances):
         return Waiting(f"The instances of {name} are being created")
-    if instances or request.ways:
+    if instances or request.creations:
         return None
     empty = ClusterUnusable(f"Cluster {name} has no instances.", "Add an instance to it, then start again.")
     if not by_tag:

@@ -72,7 +72,7 @@ def in_another_domain(name: str, memberships: Mapping[str, Mapping[str, Any] | N
 
 def joining(cluster: Mapping[str, Any], member: str, status: str, arguments: Arguments, progress: Progress) -> Waiting:
     """RDS is at work on the membership, or will be in the maintenance window."""
-    if progress["asked"] and status in clusters.ON_THE_WAY:
+    if progress["asked"] and status in clusters.JOINING:
         return asked_to_join(cluster["DBClusterIdentifier"], progress)
     if arguments["way"]["way"] == "modify" and names.RESTART_TAG not in names.tags(cluster):
         clusters.tag_restart(cluster, clusters.AFTER_JOINING)  # somebody else has asked for it

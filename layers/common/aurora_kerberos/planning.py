@@ -46,10 +46,10 @@ def existing(cluster: Mapping[str, Any], request: Request, settings: Settings, t
     }
 
 
-def wanted_way(request: Request, cluster: Mapping[str, Any] | None, directory: str, role: str) -> Creation:
+def wanted_creation(request: Request, cluster: Mapping[str, Any] | None, directory: str, role: str) -> Creation:
     """How step 6 is to be taken: what is made, and the instances that restart, in this order."""
-    if request.ways:
-        (way,) = request.ways
+    if request.creations:
+        (way,) = request.creations
         wanted: NewCluster = getattr(request, way)
         new_clusters.refuse_malformed(way, wanted.parameters, wanted.instances)
         parameters = new_clusters.parameters(way, request.cluster, wanted.parameters)
@@ -57,9 +57,9 @@ def wanted_way(request: Request, cluster: Mapping[str, Any] | None, directory: s
         new_clusters.refuse_names(request.cluster, instances)
         return {"way": way, "parameters": parameters, "instances": instances, "restarts": []}
     joined = clusters.membership(cluster or {})
-    as_asked = joined and joined["Status"] in clusters.ENABLED and clusters.role_of(joined) in ("", role)
+    as_wanted = joined and joined["Status"] in clusters.ENABLED and clusters.role_of(joined) in ("", role)
     moves = joined and directory not in ("", joined["Domain"])
-    due = not as_asked or moves or names.RESTART_TAG in names.tags(cluster or {})
+    due = not as_wanted or moves or names.RESTART_TAG in names.tags(cluster or {})
     restarts = [instance["DBInstanceIdentifier"] for instance in clusters.instances(dict(cluster or {}))] if due else []
     return {"way": "modify", "parameters": {}, "instances": [], "restarts": restarts}
 

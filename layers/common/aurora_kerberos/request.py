@@ -148,19 +148,19 @@ class Request(BaseModel):
     ] = ""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Request:
-        if len(self.ways) > 1:
-            raise ValueError(f"{' and '.join(self.ways)} exclude each other")
-        if self.ways and self.cluster.startswith("arn:"):
+    def _one_creation(self) -> Request:
+        if len(self.creations) > 1:
+            raise ValueError(f"{' and '.join(self.creations)} exclude each other")
+        if self.creations and self.cluster.startswith("arn:"):
             raise ValueError("a cluster that is to be made is named by its identifier")
         if self.create and self.master_secret:
             raise ValueError("a cluster that is created has a master_secret of RDS's own")
-        if self.ways and self.action == "disable":
-            raise ValueError(f"a cluster cannot {self.ways[0]} and disable")
+        if self.creations and self.action == "disable":
+            raise ValueError(f"a cluster cannot {self.creations[0]} and disable")
         return self
 
     @property
-    def ways(self) -> list[Literal["create", "restore", "restore_to_time"]]:
+    def creations(self) -> list[Literal["create", "restore", "restore_to_time"]]:
         """How the cluster is to be made: at most one of the three; none if it exists already."""
         ways: tuple[Literal["create", "restore", "restore_to_time"], ...] = ("create", "restore", "restore_to_time")
         return [way for way in ways if getattr(self, way) is not None]

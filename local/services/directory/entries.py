@@ -55,11 +55,11 @@ class DirectoryData:
 
     def users_in(self, sid: str) -> list[str]:
         """The users in a group, be it by other groups."""
-        left, met = [name for name, entry in self.true.items() if entry.sid == sid], set[str]()
-        while left:
-            if (name := left.pop()) not in met:
+        remaining, met = [name for name, entry in self.true.items() if entry.sid == sid], set[str]()
+        while remaining:
+            if (name := remaining.pop()) not in met:
                 met.add(name)
-                left += self.true[name].members
+                remaining += self.true[name].members
         return sorted(name for name in met if self.true[name].kind == "USER")
 
     def show(self, name: str) -> None:

@@ -64,10 +64,10 @@ def obstacles(cloud: Cloud, source: Hosts, target: Hosts, *ports: int) -> Iterat
                     yield f"{here[0]} to {there[0]} TCP {port}: {found}"
 
 
-End = tuple[Hosts, IPv4Address, str]
+Endpoint = tuple[Hosts, IPv4Address, str]
 
 
-def obstacle(cloud: Cloud, source: End, target: End, port: int) -> str:
+def obstacle(cloud: Cloud, source: Endpoint, target: Endpoint, port: int) -> str:
     """What a connection meets first on its way, and its answer on the way back; empty for nothing."""
     if not group_allows(cloud, source, target, port, egress=True):
         return "security group, outbound"
@@ -83,7 +83,7 @@ def obstacle(cloud: Cloud, source: End, target: End, port: int) -> str:
     return ""
 
 
-def group_allows(cloud: Cloud, here: End, there: End, port: int, egress: bool) -> bool:
+def group_allows(cloud: Cloud, here: Endpoint, there: Endpoint, port: int, egress: bool) -> bool:
     """Whether a rule of one of the groups lets it through."""
     backend = ec2_backends[here[0].account][cloud.region]
     groups = [backend.get_security_group_from_id(group) for group in here[0].groups]
@@ -109,7 +109,7 @@ def named_across(cloud: Cloud, here: Hosts, there: Hosts) -> bool:
     )
 
 
-def acl_allows(cloud: Cloud, here: End, there: End, port: int, egress: bool) -> bool:
+def acl_allows(cloud: Cloud, here: Endpoint, there: Endpoint, port: int, egress: bool) -> bool:
     """Whether the first rule about the packet allows it; within a subnet there is no ACL."""
     if here[2] == there[2]:
         return True
@@ -129,7 +129,7 @@ def acl_allows(cloud: Cloud, here: End, there: End, port: int, egress: bool) -> 
     return False
 
 
-def routed(cloud: Cloud, here: End, there: End) -> bool:
+def routed(cloud: Cloud, here: Endpoint, there: Endpoint) -> bool:
     """Whether the longest route for the address leads to the other's VPC."""
     backend = ec2_backends[here[0].account][cloud.region]
     tables = [table for table in backend.route_tables.values() if table.vpc_id == here[0].vpc]

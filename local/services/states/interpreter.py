@@ -58,7 +58,7 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from local.core.current import current, running
-from local.core.executions import ENDS
+from local.core.executions import STATUS_BY_EVENT
 from local.core.places import PlacedThread, at, of_arn
 from local.services.states.run import Entry, Run, run_of
 
@@ -254,7 +254,7 @@ def _histories() -> None:
         if self.run.over:
             return
         publish(self, **details)
-        self.run.over = details["event_type"].value in ENDS
+        self.run.over = details["event_type"].value in STATUS_BY_EVENT
         running().history_event(self.run.arn, self._history_event_list[-1])
 
     EventManager.add_event = added

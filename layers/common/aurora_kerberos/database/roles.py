@@ -93,11 +93,11 @@ def after_leaving(mark: Mark, grant: Grant, known: Collection[str]) -> Mark | No
         grant: what the role is listed with now.
         known: the groups that are asked for now.
     """
-    left = set(mark["groups"]) & set(known) - set(grant["groups"])
-    if not left:
+    gone = set(mark["groups"]) & set(known) - set(grant["groups"])
+    if not gone:
         return None
     mark = completed(mark, grant, [])
-    groups = set(mark["groups"]) - left
+    groups = set(mark["groups"]) - gone
     unknown = groups - set(known) or (mark["named"] and not grant["named"])
     needed = {*mark["roles"]} if unknown else {*grant["roles"]}
     needed |= {"rds_ad"} if groups or mark["named"] else set()

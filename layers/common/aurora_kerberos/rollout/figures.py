@@ -12,8 +12,8 @@ from aurora_kerberos.rollout.work import (
     ALREADY,
     ENABLED,
     ENROLLING,
+    EXCLUDED,
     FAILED,
-    LEFT_OUT,
     REFUSED,
     TODO,
     UNFIT,
@@ -22,8 +22,8 @@ from aurora_kerberos.rollout.work import (
 )
 
 # In which order they are shown; what needs a person stands at the end of what has been done.
-IN_ORDER = (TODO, ENROLLING, ENABLED, REFUSED, FAILED, ALREADY, UNFIT, LEFT_OUT)
-ENDS = (ENABLED, REFUSED, FAILED)
+IN_ORDER = (TODO, ENROLLING, ENABLED, REFUSED, FAILED, ALREADY, UNFIT, EXCLUDED)
+FINAL = (ENABLED, REFUSED, FAILED)
 
 
 def now_is(row: Row) -> str:
@@ -63,7 +63,7 @@ class WaveFigures:
     @property
     def ended(self) -> int:
         """Clusters that nothing more is done about."""
-        return sum(self.counts[end] for end in ENDS)
+        return sum(self.counts[end] for end in FINAL)
 
     @property
     def seconds(self) -> float:

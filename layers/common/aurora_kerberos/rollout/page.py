@@ -32,7 +32,7 @@ def html(report: Report) -> str:
         _section("Progress", picture.svg(report)),
         _section("Failed and refused", _troubles(report)),
         _section("Could not be looked at", _not_looked_at(report)),
-        _section("Not in a wave", _left_as_they_are(report)),
+        _section("Not in a wave", _unchanged(report)),
         _section("Regions", _counts("Region", figures.counts_by(report, "region"), figures.kinds(report))),
         _section("Accounts", _counts("Account", figures.counts_by(report, "account"), figures.kinds(report))),
         _section("Clusters", _clusters(report)),
@@ -70,14 +70,14 @@ def _waves(report: Report) -> str:
         (
             str(wave.number),
             wave.size,
-            *(wave.counts[end] for end in figures.ENDS),
+            *(wave.counts[end] for end in figures.FINAL),
             wave.size - wave.ended,
             _moment(wave.began.isoformat()) if wave.began else "not begun",
             spoken(wave.seconds) if wave.began else "",
         )
         for wave in figures.waves(report)
     ]
-    return _table(("Wave", "Clusters", *figures.ENDS, "open", "Began (UTC)", "Lasted"), rows)
+    return _table(("Wave", "Clusters", *figures.FINAL, "open", "Began (UTC)", "Lasted"), rows)
 
 
 def _counts(what: str, counts: Mapping[str, Counter[str]], kinds: Sequence[str]) -> str:
@@ -110,7 +110,7 @@ def _trouble(rows: Sequence[Row]) -> str:
 
 
 def _coloured(kind: str) -> Html | str:
-    return Html(f'<span class="{kind}">{kind}</span>') if kind in figures.ENDS else kind
+    return Html(f'<span class="{kind}">{kind}</span>') if kind in figures.FINAL else kind
 
 
 def _named(rows: Sequence[Row]) -> Html:
@@ -123,7 +123,7 @@ def _not_looked_at(report: Report) -> str:
     return _table(("Account, Region", "Reason"), rows)
 
 
-def _left_as_they_are(report: Report) -> str:
+def _unchanged(report: Report) -> str:
     kept = [row for row in report["clusters"] if not row["wave"]]
     rows = [(same[0]["state"], same[0]["why"], len(same)) for same in _grouped(kept, "state", "why")]
     return _table(("What they are", "Why", "Clusters"), sorted(rows))

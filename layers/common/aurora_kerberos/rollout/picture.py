@@ -27,7 +27,7 @@ class _Picture:
     """Time from left to right, clusters from bottom to top."""
 
     def __init__(self, report: Report) -> None:
-        self.rows = [row for row in report["clusters"] if row["outcome"] in figures.ENDS]
+        self.rows = [row for row in report["clusters"] if row["outcome"] in figures.FINAL]
         self.waves = [wave for wave in figures.waves(report) if wave.began]
         self.begin = datetime.fromisoformat(report["began_at"])
         ends = [report["made_at"], *(row["recorded_at"] for row in self.rows)]
@@ -38,9 +38,9 @@ class _Picture:
     def svg(self) -> str:
         marks = self._marks()
         counts = Counter(row["outcome"] for row in self.rows)
-        said = ", ".join(f"{counts[end]} {end}" for end in figures.ENDS)
+        said = ", ".join(f"{counts[end]} {end}" for end in figures.FINAL)
         width, height = _LEFT + _PLOT + _RIGHT, self.top + _HEIGHT + 28
-        lines = "".join(self._line(end) for end in figures.ENDS if counts[end])
+        lines = "".join(self._line(end) for end in figures.FINAL if counts[end])
         return (
             f'<div class="scroll"><svg viewBox="0 0 {width} {height:g}" role="img" '
             f'aria-label="Clusters over time: {said} after {spoken(self.span)}">\n'
@@ -98,7 +98,7 @@ class _Picture:
     def _labels(self, counts: Mapping[str, int]) -> str:
         """What each line is, at its end; from below, so far apart that they can be read."""
         parts, lowest = [], self.top + _HEIGHT + 20
-        for end in sorted((end for end in figures.ENDS if counts.get(end)), key=lambda end: counts[end]):
+        for end in sorted((end for end in figures.FINAL if counts.get(end)), key=lambda end: counts[end]):
             lowest = min(self._y(counts[end]) + 4, lowest - 16)
             parts.append(f'<text class="{end}" x="{_LEFT + _PLOT + 8}" y="{lowest:g}">{counts[end]} {end}</text>')
         return "".join(parts)

@@ -20,7 +20,7 @@ from aurora_kerberos.aws import client, code
 from aurora_kerberos.environment import environment
 
 # What a cluster is to a rollout, before anything is done: to be enrolled, or not, and why.
-TODO, ALREADY, UNFIT, LEFT_OUT = "to do", "already enabled", "unfit", "left out"
+TODO, ALREADY, UNFIT, EXCLUDED = "to do", "already enabled", "unfit", "left out"
 # What has become of it: at work, enabled; refused as it is; or failed because of the workflow, which counts.
 ENROLLING, ENABLED, REFUSED, FAILED = "enrolling", "enabled", "refused", "failed"
 
