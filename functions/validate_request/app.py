@@ -90,9 +90,11 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
     principals = [each for each in listed if isinstance(each, Principal)]
     checked = [settings.check_principal] if settings.check_secret else []
     realm = directory["dns_name"].upper()
-    way = planning.wanted_creation(request, cluster, directory["id"], settings.service_role_name)
+    creation = planning.wanted_creation(request, cluster, directory["id"], settings.service_role_name)
     planned = (
-        planning.existing(cluster, request, settings, tags) if cluster else planning.to_be_made(way, request, settings)
+        planning.existing(cluster, request, settings, tags)
+        if cluster
+        else planning.to_be_made(creation, request, settings)
     )
     planning.refuse_mapping(listed, planned["engine_version"])
     return {
@@ -101,7 +103,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
         "apply": request.apply or desired.apply(tags, settings),
         "move": move,
         "cluster": planned,
-        "way": way,
+        "way": creation,
         "directory": directory,
         "trusts": [planning.wanted_trust(trust, settings) for trust in settings.trusts],
         "service_role": settings.service_role_name,

@@ -29,17 +29,17 @@ def find(arguments: Arguments, progress: Progress) -> dict[str, Any] | None:
 
 def make_cluster(arguments: Arguments, progress: Progress) -> Waiting:
     """Make the cluster as a member of the domain (`rds:CreateDBCluster`, `rds:RestoreDBCluster...`)."""
-    way, rds = arguments["way"], client("rds")
+    creation, rds = arguments["way"], client("rds")
     # Said although RDS has a default: for a restored cluster its documentation has another one than that of the source.
-    version = {} if way["way"] == "restore_to_time" else {"EngineVersion": arguments["cluster"]["engine_version"]}
-    parameters = {**version, **way["parameters"], "Domain": arguments["directory"]}
+    version = {} if creation["way"] == "restore_to_time" else {"EngineVersion": arguments["cluster"]["engine_version"]}
+    parameters = {**version, **creation["parameters"], "Domain": arguments["directory"]}
     calls = {
         "create": rds.create_db_cluster,
         "restore": rds.restore_db_cluster_from_snapshot,
         "restore_to_time": rds.restore_db_cluster_to_point_in_time,
     }
     try:
-        calls[way["way"]](**parameters, DomainIAMRoleName=arguments["role"])
+        calls[creation["way"]](**parameters, DomainIAMRoleName=arguments["role"])
     except ClientError as error:
         if code(error) != "DBClusterAlreadyExistsFault":
             return waited_for(error, arguments, progress)

@@ -54,10 +54,10 @@ NO_GROUP = {"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidParamet
 REMEDY = "Correct the parameters, which are those of the RDS API; nothing has been made."
 
 
-def parameters(way: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(kind: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of the call that makes the cluster, without the directory and the role."""
-    engine = {} if way == "restore_to_time" else {"Engine": ENGINE}
-    master = {"MasterUsername": "postgres", "ManageMasterUserPassword": True} if way == "create" else {}
+    engine = {} if kind == "restore_to_time" else {"Engine": ENGINE}
+    master = {"MasterUsername": "postgres", "ManageMasterUserPassword": True} if kind == "create" else {}
     time = {"RestoreToTime": restore_time(given).isoformat()} if "RestoreToTime" in given else {}
     tags = [tag for tag in given.get("Tags", []) if tag.get("Key") != MADE_BY_TAG]
     tags.append({"Key": MADE_BY_TAG, "Value": "aurora-kerberos"})
@@ -77,29 +77,29 @@ def instances(cluster: str, given: Iterable[Mapping[str, Any]]) -> list[dict[str
     ]
 
 
-def refuse_malformed(way: str, given: Mapping[str, Any], given_instances: Iterable[Mapping[str, Any]]) -> None:
+def refuse_malformed(kind: str, given: Mapping[str, Any], given_instances: Iterable[Mapping[str, Any]]) -> None:
     """Check the given parameters with the API's model.
 
     Raises:
         InvalidRequest: names what RDS would refuse, and what is missing, but no value, which may be a secret.
     """
-    refuse_ours(f"{way}.parameters", given)
+    refuse_ours(f"{kind}.parameters", given)
     if "RestoreToTime" in given:
         restore_time(given)  # botocore accepts other forms of time as well, and fails with some of them
-    engine = {} if way == "restore_to_time" else {"Engine": ENGINE}
-    hold(f"{way}.parameters", OPERATIONS[way], {"DBClusterIdentifier": "x", **engine, **given})
+    engine = {} if kind == "restore_to_time" else {"Engine": ENGINE}
+    hold(f"{kind}.parameters", OPERATIONS[kind], {"DBClusterIdentifier": "x", **engine, **given})
     for number, each in enumerate(given_instances):
-        where = f"{way}.instances.{number}"
+        where = f"{kind}.instances.{number}"
         refuse_ours(where, each)
         hold(where, "CreateDBInstance", {"DBInstanceIdentifier": "x", "Engine": ENGINE, **each})
         if beyond := sorted(set(each) - OF_INSTANCES):
             raise InvalidRequest(f"{where} holds {' and '.join(beyond)}, which an instance of Aurora has not.", REMEDY)
-    required = {"restore": ["SnapshotIdentifier"], "restore_to_time": ["SourceDBClusterIdentifier"]}.get(way, [])
+    required = {"restore": ["SnapshotIdentifier"], "restore_to_time": ["SourceDBClusterIdentifier"]}.get(kind, [])
     missing = [name for name in (*required, "DBSubnetGroupName", "VpcSecurityGroupIds") if not given.get(name)]
-    if way == "restore_to_time" and ("RestoreToTime" in given) == given.get("UseLatestRestorableTime", False):
+    if kind == "restore_to_time" and ("RestoreToTime" in given) == given.get("UseLatestRestorableTime", False):
         missing.append("either RestoreToTime or UseLatestRestorableTime")
     if missing:
-        raise InvalidRequest(f"{way}.parameters lacks {' and '.join(missing)}.", REMEDY)
+        raise InvalidRequest(f"{kind}.parameters lacks {' and '.join(missing)}.", REMEDY)
     if "RestoreToTime" in given and given.get("RestoreType") == "copy-on-write":
         raise InvalidRequest("A clone (RestoreType copy-on-write) is of the present: it has no RestoreToTime.", REMEDY)
 
@@ -173,24 +173,24 @@ def refuse_names(cluster: str, made_instances: Iterable[Mapping[str, Any]]) -> N
             raise InvalidRequest(f"Two instances have the name {name}.", REMEDY)
 
 
-def refuse_made_by_others(cluster: Mapping[str, Any], way: str) -> None:
+def refuse_made_by_others(cluster: Mapping[str, Any], kind: str) -> None:
     """Refuse a cluster that exists already and was not made by this workflow."""
     if MADE_BY_TAG not in names.tags(cluster):
         raise InvalidRequest(
             f"There is a cluster {cluster['DBClusterIdentifier']} already, and this workflow has not made it.",
-            f"Leave out `{way}` to enable Kerberos on it as it is, or choose another identifier.",
+            f"Leave out `{kind}` to enable Kerberos on it as it is, or choose another identifier.",
         )
 
 
-def refuse_impossible(way: str, made: Mapping[str, Any], made_instances: list[dict[str, Any]]) -> str:
+def refuse_impossible(kind: str, made: Mapping[str, Any], made_instances: list[dict[str, Any]]) -> str:
     """Check the parameters against the account; return the engine version that the cluster will have.
 
     Raises:
         InvalidRequest: something that they name does not exist, or cannot be used.
     """
-    source = {"create": no_source, "restore": snapshot, "restore_to_time": source_cluster}[way](made)
+    source = {"create": no_source, "restore": snapshot, "restore_to_time": source_cluster}[kind](made)
     version = str(made.get("EngineVersion") or source.get("EngineVersion", ""))
-    if way == "create":
+    if kind == "create":
         which = {"EngineVersion": version} if version else {"DefaultOnly": True}
         known = described("describe_db_engine_versions", "DBEngineVersions", "", Engine=ENGINE, **which)
         version = version or str(known["EngineVersion"])

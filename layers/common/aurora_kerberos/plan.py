@@ -1,6 +1,9 @@
 """The plan of one cluster, which `validate_request` makes and all later steps get their arguments of, in its shapes.
 
 All of it is JSON. Texts are empty, and lists too, where there is nothing to say.
+
+The names of the fields are read by the definition of the state machine, also by that of the version before, which runs
+on for a while after an upgrade. So a field is never renamed: `way` is what the code calls a creation, and its kind.
 """
 
 from __future__ import annotations

@@ -49,13 +49,13 @@ def existing(cluster: Mapping[str, Any], request: Request, settings: Settings, t
 def wanted_creation(request: Request, cluster: Mapping[str, Any] | None, directory: str, role: str) -> Creation:
     """How step 6 is to be taken: what is made, and the instances that restart, in this order."""
     if request.creations:
-        (way,) = request.creations
-        wanted: NewCluster = getattr(request, way)
-        new_clusters.refuse_malformed(way, wanted.parameters, wanted.instances)
-        parameters = new_clusters.parameters(way, request.cluster, wanted.parameters)
+        (kind,) = request.creations
+        wanted: NewCluster = getattr(request, kind)
+        new_clusters.refuse_malformed(kind, wanted.parameters, wanted.instances)
+        parameters = new_clusters.parameters(kind, request.cluster, wanted.parameters)
         instances = new_clusters.instances(request.cluster, wanted.instances)
         new_clusters.refuse_names(request.cluster, instances)
-        return {"way": way, "parameters": parameters, "instances": instances, "restarts": []}
+        return {"way": kind, "parameters": parameters, "instances": instances, "restarts": []}
     joined = clusters.membership(cluster or {})
     as_wanted = joined and joined["Status"] in clusters.ENABLED and clusters.role_of(joined) in ("", role)
     moves = joined and directory not in ("", joined["Domain"])
@@ -64,12 +64,12 @@ def wanted_creation(request: Request, cluster: Mapping[str, Any] | None, directo
     return {"way": "modify", "parameters": {}, "instances": [], "restarts": restarts}
 
 
-def to_be_made(way: Creation, request: Request, settings: Settings) -> Cluster:
+def to_be_made(creation: Creation, request: Request, settings: Settings) -> Cluster:
     """The plan's `cluster` for one that step 6 makes; refused when its parameters cannot work here."""
-    made, name = way["parameters"], request.cluster
-    version = new_clusters.refuse_impossible(way["way"], made, way["instances"])
+    made, name = creation["parameters"], request.cluster
+    version = new_clusters.refuse_impossible(creation["way"], made, creation["instances"])
     secret = named_secret(request.master_secret, settings) or (
-        "" if way["way"] == "create" else f"{settings.secret_prefix}/{name}/master"
+        "" if creation["way"] == "create" else f"{settings.secret_prefix}/{name}/master"
     )
     if secret:
         refuse_missing_secret(secret)

@@ -162,8 +162,8 @@ class Request(BaseModel):
     @property
     def creations(self) -> list[Literal["create", "restore", "restore_to_time"]]:
         """How the cluster is to be made: at most one of the three; none if it exists already."""
-        ways: tuple[Literal["create", "restore", "restore_to_time"], ...] = ("create", "restore", "restore_to_time")
-        return [way for way in ways if getattr(self, way) is not None]
+        kinds: tuple[Literal["create", "restore", "restore_to_time"], ...] = ("create", "restore", "restore_to_time")
+        return [kind for kind in kinds if getattr(self, kind) is not None]
 
 
 class TagEventDetail(BaseModel):
