@@ -1,4 +1,4 @@
-"""DOC local.services.rds.backend"""
+"""moto's RDS, and what of Aurora each cloud remembers beside it."""
 
 from __future__ import annotations
 
