@@ -24,6 +24,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import aws, step
+from aurora_kerberos.arns import Arn
 from local.core.clock import BEGINNING
 from local.services.lambda_functions import ROOT, load
 
@@ -109,7 +110,7 @@ class Fleet:
 
     def session(self, role: str) -> Any:
         """What takes the place of a boto3 session of a role."""
-        account = role.split(":")[4] if role else ""
+        account = Arn.parse(role).account
         clients = {"s3": self.s3, "dynamodb": self.dynamodb, "organizations": self.organizations, "sns": self.sns}
         return SimpleNamespace(
             client=lambda service, region_name, **_: (

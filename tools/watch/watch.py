@@ -28,6 +28,7 @@ from botocore.exceptions import (
 from rich.console import Console
 
 from aurora_kerberos import aws
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import AwsUnavailable, KerberosError
 from aurora_kerberos.rollout import work
@@ -83,7 +84,7 @@ def watch(execution: str, stack: str, profile: str, region: str, console: Consol
     """
     console = console or Console()
     try:
-        use(profile, region or region_of(execution))
+        use(profile, region or Arn.parse(execution).region)
         watched = Watched(execution_of(execution, stack))
         with Screen(console) if console.is_terminal else Log(console) as show:
             return 0 if follow(watched, show).status == "SUCCEEDED" else 1
@@ -113,11 +114,6 @@ def use(profile: str, region: str) -> None:
     if not region:
         raise CannotWatch("No Region is known.", "Name the stack's with --region.")
     os.environ["AWS_REGION"] = region
-
-
-def region_of(execution: str) -> str:
-    """The Region of an execution's ARN; empty for a name."""
-    return execution.split(":")[3] if execution.count(":") >= 7 else ""
 
 
 def execution_of(execution: str, stack: str) -> str:

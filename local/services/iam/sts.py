@@ -5,6 +5,7 @@ from __future__ import annotations
 from moto.iam.models import iam_backends
 from moto.organizations.models import organizations_backends
 
+from aurora_kerberos.arns import Arn
 from local.core.calls import Parameters, calling, fake
 from local.core.cloud import Cloud
 from local.core.faults import AwsError
@@ -20,7 +21,7 @@ def assume_role(cloud: Cloud, parameters: Parameters) -> None:
     So is every role of an account that has been closed.
     """
     arn = parameters["RoleArn"]
-    account, name = arn.split(":")[4], arn.rpartition("/")[2]
+    account, name = Arn.parse(arn).account, arn.rpartition("/")[2]
     caller = getattr(calling, "role", "")  # of a function; a person is all of his account
     context = {
         "sts:ExternalId": str(parameters.get("ExternalId", "")),
