@@ -11,12 +11,13 @@ from typing import TypedDict
 
 from psycopg2 import sql
 
+from aurora_kerberos.database.mappings import ensure_extension, ensure_mapping
 from aurora_kerberos.database.master import master, refuse_unfit_roles
-from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, completed, existing, take, write_mark
+from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, completed, doubts, existing, take, write_mark
 from aurora_kerberos.database.session import Session, has_database
-from aurora_kerberos.errors import DatabaseUnreachable, GroupMappingUnavailable
+from aurora_kerberos.errors import DatabaseUnreachable
 from aurora_kerberos.plan import Cluster
-from aurora_kerberos.principals import Grant, Mapped
+from aurora_kerberos.principals import Grant
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 
@@ -37,7 +38,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     """
     grants, mappings = arguments["principals"], arguments["mappings"]
     if not has_database(arguments["cluster"]):
-        return Ready({"roles": [], "made": [], "revoked": [], "reason": "The roles are those of the primary cluster."})
+        reason = "The roles are those of the primary cluster."
+        return Ready({"roles": [], "made": [], "revoked": [], "reason": reason, "warnings": []})
     roles = [*(grant["principal"] for grant in grants), *(mapped["role"] for mapped in mappings)]
     try:
         with master(arguments["cluster"]) as session:
@@ -46,15 +48,16 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             for grant in grants:
                 ensure_user(session, grant, there.get(grant["principal"]))
             revoked = revoke_leavers(session, arguments, there)
-            if mappings:
-                ensure_extension(session)
+            schema = ensure_extension(session) if mappings else ""
             for mapped in mappings:
-                ensure_mapping(session, mapped, there.get(mapped["role"]))
+                role = there.get(mapped["role"])
+                ensure_login(session, mapped["role"], role, mapped["roles"])
+                ensure_mapping(session, schema, mapped, role)
     except DatabaseUnreachable as error:
         # The database could be reached before the restart; DNS may take a moment to name the writer again.
         return Waiting("The database does not answer after the restart", deadline=5 * MINUTE, otherwise=error)
     made = [role for role in roles if role not in there]
-    return Ready({"roles": roles, "made": made, "revoked": revoked, "reason": ""})
+    return Ready({"roles": roles, "made": made, "revoked": revoked, "reason": "", "warnings": doubts(there)})
 
 
 def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterable[str]) -> list[str]:
@@ -92,44 +95,3 @@ def revoke_leavers(session: Session, arguments: Arguments, there: dict[str, Role
             revoked += [name] if "rds_ad" in taken else []
             write_mark(session, name, role, mark)
     return revoked
-
-
-def ensure_extension(session: Session) -> None:
-    """The extension pg_ad_mapping, whose library `ensure_group_mapping` has had loaded.
-
-    Raises:
-        GroupMappingUnavailable: the library is not loaded.
-    """
-    ((loaded,),) = session.execute("SELECT current_setting('shared_preload_libraries')")
-    if "pg_ad_mapping" not in [library.strip() for library in loaded.split(",")]:
-        raise GroupMappingUnavailable(
-            f"The database has loaded {loaded or 'no libraries'}, and not pg_ad_mapping.",
-            "Restart the writer: its parameter group asks for the library, which is loaded at the start. If an "
-            "instance is from before May 2025 and has joined already, let the cluster leave the domain first.",
-        )
-    session.execute("CREATE EXTENSION IF NOT EXISTS pg_ad_mapping")
-
-
-def ensure_mapping(session: Session, mapped: Mapped, role: Role | None) -> None:
-    """One group's role, and the mapping to it ("Mapping DB role with AD security group").
-
-    Raises:
-        GroupMappingUnavailable: the role has rds_ad, which it must not have.
-    """
-    if role and "rds_ad" in role.held:
-        raise GroupMappingUnavailable(
-            f"The database role {mapped['role']!r}, for the members of {mapped['group']}, has rds_ad.",
-            f"REVOKE rds_ad from it: a role is either one person's or a group's. Or map {mapped['group']} to another.",
-        )
-    ensure_login(session, mapped["role"], role, mapped["roles"])
-    key = (mapped["sid"], mapped["role"])
-    rows = session.execute("SELECT ad_sid, pg_role, weight FROM pgadmap_read_mapping()")
-    weights = [weight for sid, name, weight in rows if (sid, name) == key]
-    for weight in weights:
-        if weight != mapped["weight"]:  # a mapping cannot be changed
-            session.execute("SELECT pgadmap_reset_mapping(%s, %s, CAST(%s AS integer))", (*key, weight))
-    if mapped["weight"] not in weights:
-        session.execute(
-            "SELECT pgadmap_set_mapping(%s, %s, %s, CAST(%s AS integer))",
-            (mapped["group"], mapped["role"], mapped["sid"], mapped["weight"]),
-        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from aurora_kerberos.database.master import master
-from aurora_kerberos.database.roles import Mark, existing, take, write_mark
+from aurora_kerberos.database.roles import Mark, doubts, existing, take, write_mark
 from aurora_kerberos.database.session import has_database
 from aurora_kerberos.plan import Cluster
 from aurora_kerberos.step import Ready, step
@@ -25,9 +25,12 @@ class Arguments(TypedDict):
 def handler(arguments: Arguments) -> Ready:
     """Ready when no role has an rds_ad that was granted here, according to the marks of `ensure_database_users`."""
     revoked: list[str] = []
+    warnings: list[str] = []
     if has_database(arguments["cluster"]):
         with master(arguments["cluster"]) as session:
-            for name, role in sorted(existing(session).items()):
+            there = existing(session)
+            warnings = doubts(there)
+            for name, role in sorted(there.items()):
                 if role.mark and "rds_ad" in role.mark["roles"]:
                     take(session, name, role, ["rds_ad"])
                     remaining = [each for each in role.mark["roles"] if each != "rds_ad"]
@@ -35,4 +38,4 @@ def handler(arguments: Arguments) -> Ready:
                         session, name, role, Mark(named=role.mark["named"], groups=role.mark["groups"], roles=remaining)
                     )
                     revoked.append(name)
-    return Ready({"revoked": revoked})
+    return Ready({"revoked": revoked, "warnings": warnings})

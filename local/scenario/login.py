@@ -96,7 +96,8 @@ def login_here(cloud: Cloud, cluster: str, principal: str, role: str) -> Login:
 def members_of_roles(cloud: Cloud, cluster: str) -> dict[str, list[str]]:
     """Who may log in as which role, by the mappings of a cluster's database and the groups of the directories."""
     found: dict[str, list[str]] = {}
-    for sid, role in cloud.databases.server(cluster).sql("SELECT ad_sid, pg_role FROM pgadmap_read_mapping()"):
+    mappings = "SELECT ad_sid, pg_role FROM aurora_kerberos.pgadmap_read_mapping()"
+    for sid, role in cloud.databases.server(cluster).sql(mappings):
         for directory in cloud.directories.all():
             data = cloud.directories.data(directory.directory_id)
             for user in data.users_in(sid):

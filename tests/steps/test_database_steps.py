@@ -57,7 +57,7 @@ def roles_of(cloud: Cloud, principal: str) -> set[str]:
 def test_a_principal_becomes_a_login_role_with_rds_ad_once(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     cloud.databases.server("orders").sql("CREATE ROLE app_read")
     first = users(step, target, grant(ALICE, "app_read"))
-    assert first == {"roles": [ALICE], "made": [ALICE], "revoked": [], "reason": ""}
+    assert first == {"roles": [ALICE], "made": [ALICE], "revoked": [], "reason": "", "warnings": []}
     assert roles_of(cloud, ALICE) == {"rds_ad", "app_read"}
     assert users(step, target, grant(ALICE, "app_read"))["made"] == []
 
@@ -404,7 +404,7 @@ def test_who_is_enabled_again_has_everything_as_it_was(cloud: Cloud, step: Step,
     users(step, target, *listed, **dba)
     before = {each: (roles_of(cloud, each), comment_of(cloud, each)) for each in (ALICE, BOB)}
     revoked(step, target)
-    assert users(step, target, *listed, **dba) == {"roles": [ALICE, BOB], "made": [], "revoked": [], "reason": ""}
+    assert users(step, target, *listed, **dba) == {"roles": [ALICE, BOB], "made": [], "revoked": [], "reason": "", "warnings": []}
     assert {each: (roles_of(cloud, each), comment_of(cloud, each)) for each in (ALICE, BOB)} == before
     assert revoked(step, target) == [ALICE, BOB]
 
@@ -441,7 +441,7 @@ def mapped(**changes: Any) -> dict[str, Any]:
 
 
 def mappings(cloud: Cloud) -> list[tuple[Any, ...]]:
-    return cloud.databases.server("orders").sql("SELECT * FROM pgadmap_read_mapping()")
+    return cloud.databases.server("orders").sql("SELECT * FROM aurora_kerberos.pgadmap_read_mapping()")
 
 
 @pytest.fixture

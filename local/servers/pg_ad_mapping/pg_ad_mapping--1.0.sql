@@ -1,5 +1,5 @@
 -- The documented functions of Aurora's extension pg_ad_mapping ("Using functions from the pg_ad_mapping extension").
--- What it does at a login, the local run does by pg_ident.conf: see local/postgres.py.
+-- What it does at a login, the local run does by pg_ident.conf: see local/servers/postgres.py.
 
 DO $$
 BEGIN
@@ -8,13 +8,13 @@ BEGIN
     END IF;
 END $$;
 
-CREATE TABLE pgadmap_mappings (
+CREATE TABLE @extschema@.pgadmap_mappings (
     ad_sid text NOT NULL, pg_role text NOT NULL, weight integer NOT NULL, ad_grp text NOT NULL,
     UNIQUE (ad_sid, pg_role, weight)
 );
 
-CREATE FUNCTION pgadmap_set_mapping(ad_group text, db_role text, ad_group_sid text, weight integer DEFAULT 1)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION @extschema@.pgadmap_set_mapping(ad_group text, db_role text, ad_group_sid text, weight integer DEFAULT 1)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT pg_has_role(session_user, 'rds_superuser', 'member') THEN
         RAISE EXCEPTION 'only rds_superuser can set a mapping' USING ERRCODE = 'insufficient_privilege';
@@ -22,19 +22,19 @@ BEGIN
     IF coalesce(ad_group, '') = '' OR coalesce(db_role, '') = '' OR coalesce(ad_group_sid, '') NOT LIKE 'S-1-%' THEN
         RAISE EXCEPTION 'invalid mapping';
     END IF;
-    INSERT INTO pgadmap_mappings VALUES (ad_group_sid, db_role, weight, ad_group);
+    INSERT INTO @extschema@.pgadmap_mappings VALUES (ad_group_sid, db_role, weight, ad_group);
 END $$;
 
-CREATE FUNCTION pgadmap_read_mapping()
+CREATE FUNCTION @extschema@.pgadmap_read_mapping()
 RETURNS TABLE (ad_sid text, pg_role text, weight integer, ad_grp text)
-LANGUAGE sql SECURITY DEFINER AS 'SELECT * FROM pgadmap_mappings';
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'SELECT * FROM @extschema@.pgadmap_mappings';
 
-CREATE FUNCTION pgadmap_reset_mapping(ad_group_sid text, db_role text, weight integer)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION @extschema@.pgadmap_reset_mapping(ad_group_sid text, db_role text, weight integer)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     IF NOT pg_has_role(session_user, 'rds_superuser', 'member') THEN
         RAISE EXCEPTION 'only rds_superuser can reset a mapping' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM pgadmap_mappings m WHERE m.ad_sid = $1 AND m.pg_role = $2 AND m.weight = $3;
+    DELETE FROM @extschema@.pgadmap_mappings m WHERE m.ad_sid = $1 AND m.pg_role = $2 AND m.weight = $3;
 END $$;

@@ -5,6 +5,7 @@ Source: "Using the Amazon RDS Data API", Aurora user guide.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,13 +14,18 @@ from botocore.exceptions import ClientError
 from psycopg2 import sql
 
 from aurora_kerberos.aws import ERRORS, client, code, message
-from aurora_kerberos.database.session import Row, Statement, statement_refused
+from aurora_kerberos.database.session import SETTINGS, Row, Statement, statement_refused
 from aurora_kerberos.errors import AwsUnavailable, DatabaseUnreachable, KerberosError, SecretUnusable
 from aurora_kerberos.plan import Cluster
 
 LATER = {"DatabaseResumingException", "DatabaseUnavailableException", "StatementTimeoutException"}
 STATEMENT = {"DatabaseErrorException", "BadRequestException"}
 SECRET = {"SecretsErrorException", "InvalidSecretException"}
+BEGIN = "SELECT " + ", ".join(
+    f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in SETTINGS.items()
+)  # the search path is not set before it, so it names the schema and needs no operator
+
+STATE = re.compile(r"; SQLState: (\w{5})$")  # the end of what the Data API says of PostgreSQL's errors
 CLOSED = {"HttpEndpointNotEnabledException", "InvalidResourceStateException", "DatabaseNotFoundException"}
 
 
@@ -46,8 +52,8 @@ class DataApiSession:
             case sql.SQL():
                 return statement.string
             case sql.Identifier():
-                ((quoted,),) = self.execute("SELECT quote_ident(%s)", statement.strings)
-                return str(quoted)
+                quoted = [self.execute("SELECT quote_ident(%s)", (name,))[0][0] for name in statement.strings]
+                return ".".join(quoted)
             case sql.Literal():
                 ((quoted,),) = self.execute("SELECT quote_literal(%s)", (str(statement.wrapped),))
                 return str(quoted)
@@ -69,7 +75,9 @@ def session(cluster: Cluster, user: str) -> Iterator[DataApiSession]:
     transaction = ""
     try:
         transaction = api.begin_transaction(**place, database=cluster["database"])["transactionId"]
-        yield DataApiSession({**place, "database": cluster["database"], "transactionId": transaction})
+        opened = DataApiSession({**place, "database": cluster["database"], "transactionId": transaction})
+        opened.execute(BEGIN)
+        yield opened
         api.commit_transaction(**place, transactionId=transaction)
     except BaseException as error:
         if transaction:
@@ -96,7 +104,8 @@ def refusal(error: ClientError, cluster: Cluster, user: str) -> KerberosError | 
             f"Let this stack's functions in at TCP port {cluster['port']} of the cluster, or switch on its HTTP "
             "endpoint.",
         )
-    return statement_refused(said, user) if code(error) in STATEMENT else None
+    state = STATE.search(said)
+    return statement_refused(said, user, state[1] if state else "") if code(error) in STATEMENT else None
 
 
 def _field(value: str | int) -> dict[str, Any]:

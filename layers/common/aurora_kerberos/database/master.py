@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection, cursor
 
 from aurora_kerberos.aws import secret
-from aurora_kerberos.database.session import Row, Session, Statement, statement_refused
+from aurora_kerberos.database.session import SETTINGS, Row, Session, Statement, statement_refused
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
 from aurora_kerberos.plan import Cluster
@@ -56,6 +56,7 @@ def master(cluster: Cluster) -> Iterator[Session]:
         SecretUnusable: the master secret is missing or incomplete.
         DatabaseUnreachable: no connection; names host, port and security groups.
         DatabaseRefused: wrong password, or a statement the database does not let the master user run.
+        AwsUnavailable: a statement has taken too long, or waited for a lock.
     """
     login = secret(cluster["master_secret"], "username", "password")
     try:
@@ -70,7 +71,9 @@ def master(cluster: Cluster) -> Iterator[Session]:
             with opened, opened.cursor() as open_cursor:
                 yield DirectSession(open_cursor)
         except psycopg2.Error as error:
-            raise statement_refused(error.diag.message_primary or str(error), login["username"]) from error
+            raise statement_refused(
+                error.diag.message_primary or str(error), login["username"], error.pgcode or ""
+            ) from error
         finally:
             opened.close()
         return
@@ -81,7 +84,10 @@ def master(cluster: Cluster) -> Iterator[Session]:
 
 
 def connect(cluster: Cluster, user: str, **options: Any) -> connection:
-    """A connection to the cluster's writer, always encrypted."""
+    """A connection to the cluster's writer, always encrypted, which begins with `SETTINGS`.
+
+    What the client asks for at the start goes before what the database and the role have set for themselves.
+    """
     opened: connection = psycopg2.connect(
         host=cluster["endpoint"],
         port=cluster["port"],
@@ -90,6 +96,7 @@ def connect(cluster: Cluster, user: str, **options: Any) -> connection:
         sslmode="require",
         connect_timeout=CONNECT_TIMEOUT,
         application_name="aurora-kerberos",
+        options=" ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
         **options,
     )
     return opened

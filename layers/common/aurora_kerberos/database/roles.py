@@ -1,14 +1,15 @@
 """The roles of a database, and the marks on them that tell what was given here and may be taken again.
 
-A mark is a JSON object in the role's comment, in a line of its own after whatever else the comment says.
+A mark is a JSON object in the role's comment, in a line of its own after whatever else the comment says. Who may write
+comments may write marks: one that is not as this module writes it, or on a role that is no principal's, is not believed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, TypeGuard
 
 from psycopg2 import sql
 
@@ -33,13 +34,14 @@ NO_MARK: Mark = {"named": False, "groups": [], "roles": []}
 class Role:
     """A role of the database: whether it can log in, the roles it is a direct member of, its mark.
 
-    `comment` is what its comment says beside the mark.
+    `comment` is what its comment says beside the mark. `doubtful`: it has what looks like a mark and is not believed.
     """
 
     login: bool
     held: frozenset[str]
     mark: Mark | None
     comment: str
+    doubtful: bool
 
 
 def existing(session: Session, names: Collection[str] = ()) -> dict[str, Role]:
@@ -49,27 +51,47 @@ def existing(session: Session, names: Collection[str] = ()) -> dict[str, Role]:
         SELECT CAST(rolname AS text), rolcanlogin, shobj_description(oid, 'pg_authid'), CAST(ARRAY_TO_JSON(ARRAY(
             SELECT granted.rolname FROM pg_auth_members JOIN pg_roles granted ON granted.oid = roleid
             WHERE member = role.oid
-        )) AS text)
+        )) AS text), NOT rolsuper AND rolname <> session_user
         FROM pg_roles role
         WHERE rolname IN (SELECT jsonb_array_elements_text(CAST(%s AS jsonb)))
         OR shobj_description(oid, 'pg_authid') LIKE %s
         """,
         (json.dumps(list(names)), f"%{MARK}{{%"),
     )
-    return {
-        name: Role(login, frozenset(json.loads(held)), *parted(comment or "")) for name, login, comment, held in rows
-    }
+    found = {}
+    for name, login, comment, held, ordinary in rows:
+        mark, rest = parted(comment or "") if ordinary and "@" in name else (None, comment or "")
+        found[name] = Role(login, frozenset(json.loads(held)), mark, rest, doubtful=mark is None and MARK in rest)
+    return found
 
 
 def parted(comment: str) -> tuple[Mark | None, str]:
     """The mark in a role's comment, if there is one, and the rest of the comment."""
     before, found, text = comment.rpartition(MARK)
     try:
-        mark: Mark = json.loads(text if found else "null")
-    except ValueError:  # somebody has written into it: what was given here, nobody knows any more
+        mark = json.loads(text if found else "null")
+    except (ValueError, RecursionError):  # somebody has written into it: what was given here, nobody knows any more
         return None, comment
-    known = isinstance(mark, dict) and mark.keys() >= Mark.__required_keys__
-    return (mark, before.rstrip()) if known else (None, comment)
+    if not isinstance(mark, dict):
+        return None, comment
+    named, groups, roles = (mark.get(field) for field in ("named", "groups", "roles"))
+    if not isinstance(named, bool) or not is_names(groups) or not is_names(roles):
+        return None, comment
+    return Mark(named=named, groups=groups, roles=roles), before.rstrip()
+
+
+def is_names(value: object) -> TypeGuard[list[str]]:
+    """Whether a value is a list of names."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def doubts(roles: Mapping[str, Role]) -> list[str]:
+    """A warning for each role with a mark that is not believed."""
+    return [
+        f"The comment of the role {name!r} has a mark that this workflow has not written: nothing is taken from it."
+        for name, role in sorted(roles.items())
+        if role.doubtful
+    ]
 
 
 def completed(mark: Mark, grant: Grant, granted: Iterable[str]) -> Mark:
