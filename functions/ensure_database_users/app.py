@@ -17,7 +17,7 @@ from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, complet
 from aurora_kerberos.database.session import Session, has_database
 from aurora_kerberos.errors import DatabaseUnreachable
 from aurora_kerberos.plan import Cluster
-from aurora_kerberos.principals import Grant
+from aurora_kerberos.principals import Grant, Mapped
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from psycopg2 import sql
+from psycopg2.extensions import connection, cursor
 
 from local.servers.server import Server, free_port, user_group
 from setup import packages
@@ -140,15 +142,23 @@ class Postgres:
         self._write_access()
         self.sql("SELECT pg_reload_conf()")
 
-    def sql(self, statement: str | sql.Composable, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+    def sql(
+        self, statement: str | sql.Composable, parameters: Sequence[object] | None = None, database: str = "postgres"
+    ) -> list[tuple[Any, ...]]:
         """Run a statement as AWS's own superuser; its rows."""
-        connection = psycopg2.connect(host=str(self._folder), port=self.port, user=SUPERUSER, dbname="postgres")
-        try:
-            with connection, connection.cursor() as session:
-                session.execute(statement, parameters)
-                return list(session.fetchall()) if session.description else []
-        finally:
-            connection.close()
+        with closing(self._connect(database)) as opened, opened.cursor() as session:
+            opened.autocommit = True  # a database cannot be made in a transaction
+            session.execute(statement, parameters)
+            return list(session.fetchall()) if session.description else []
+
+    @contextmanager
+    def transaction(self) -> Iterator[cursor]:
+        """A transaction of AWS's own superuser, which is rolled back at the end."""
+        with closing(self._connect("postgres")) as opened, opened.cursor() as session:
+            yield session
+
+    def _connect(self, database: str) -> connection:
+        return psycopg2.connect(host=str(self._folder), port=self.port, user=SUPERUSER, dbname=database)
 
     def _serve(self) -> None:
         self._write_access()

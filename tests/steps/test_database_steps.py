@@ -11,8 +11,12 @@ from typing import Any
 
 import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 
 from aurora_kerberos import krb5
+from aurora_kerberos.database import data_api
+from aurora_kerberos.database.session import SETTINGS
+from aurora_kerberos.errors import AwsUnavailable
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.scenario.login import login
@@ -397,6 +401,67 @@ def test_a_mark_that_somebody_has_written_into_is_left_alone(
     assert comment_of(cloud, ALICE) == f"aurora-kerberos: {written}"
 
 
+FORGED = [
+    '{"named": false, "groups": null, "roles": ["rds_ad"]}',
+    '{"named": false, "groups": ["dba"], "roles": null}',
+    '{"named": 1, "groups": ["dba"], "roles": ["rds_ad"]}',
+    '{"named": false, "groups": {"dba": []}, "roles": ["rds_ad"]}',
+    '{"named": false, "groups": [["dba"]], "roles": ["rds_ad"]}',
+    '{"named": false, "groups": ["dba"], "roles": [1e999]}',
+    '{"groups": ' + "[" * 100_000 + "]" * 100_000 + "}",
+]
+
+
+@pytest.mark.parametrize("written", FORGED)
+def test_a_mark_of_another_form_is_no_mark_and_told(
+    cloud: Cloud, step: Step, target: dict[str, Any], written: str
+) -> None:
+    of_somebody_else(cloud, BOB, f"aurora-kerberos: {written}", "rds_ad")
+    outputs = users(step, target, grant(), groups=["dba"])
+    assert (outputs["made"], outputs["revoked"]) == ([ALICE], [])
+    told = [f"The comment of the role '{BOB}' has a mark that this workflow has not written: nothing is taken from it."]
+    assert outputs["warnings"] == told
+    answer = step("RevokeDatabaseUsers", cluster=target)
+    assert answer["outputs"] == {"revoked": [ALICE], "warnings": told}
+    assert roles_of(cloud, BOB) == {"rds_ad"}
+
+
+@pytest.mark.parametrize("role", ["postgres", "app_owner", "root@CORP.EXAMPLE.COM"])
+def test_a_forged_mark_takes_nothing_from_the_master_user_nor_from_who_is_no_principal(
+    cloud: Cloud, step: Step, target: dict[str, Any], role: str
+) -> None:
+    server = cloud.databases.server("orders")
+    server.sql('CREATE ROLE "root@CORP.EXAMPLE.COM" SUPERUSER')
+    server.sql("CREATE ROLE app_owner")
+    server.sql(f'GRANT rds_superuser, rds_ad TO "{role}"')
+    before = roles_of(cloud, role)
+    forged = {"named": False, "groups": ["dba"], "roles": ["rds_ad", "rds_superuser"]}
+    server.sql(f'COMMENT ON ROLE "{role}" IS %s', [f"aurora-kerberos: {json.dumps(forged)}"])
+    outputs = users(step, target, groups=["dba"])
+    assert outputs["revoked"] == []
+    assert [role in warning for warning in outputs["warnings"]] == [True]
+    assert revoked(step, target) == []
+    assert roles_of(cloud, role) == before
+
+
+def test_a_lock_that_somebody_holds_is_tried_again(
+    cloud: Cloud, step: Step, target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = cloud.databases.server("orders")
+    server.sql(f'CREATE ROLE "{ALICE}" NOLOGIN')
+    monkeypatch.setitem(SETTINGS, "lock_timeout", "100")
+    with server.transaction() as somebody:
+        somebody.execute(f"ALTER ROLE \"{ALICE}\" VALID UNTIL 'infinity'")
+        with pytest.raises(StepFailed, match=r"(?s)AwsUnavailable: PostgreSQL has ended .* by lock_timeout.*pg_locks"):
+            users(step, target, grant())
+
+
+def test_a_statement_that_takes_too_long_by_the_data_api_is_tried_again() -> None:
+    answer: Any = {"Error": {"Code": "DatabaseErrorException", "Message": "ERROR: canceling; SQLState: 57014"}}
+    cluster: Any = {"id": "orders", "master_secret": "s", "port": 5432}
+    assert isinstance(data_api.refusal(ClientError(answer, "ExecuteStatement"), cluster, "postgres"), AwsUnavailable)
+
+
 def test_who_is_enabled_again_has_everything_as_it_was(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     cloud.databases.server("orders").sql("CREATE ROLE app_read")
     dba = {"groups": ["dba"]}
@@ -404,7 +469,13 @@ def test_who_is_enabled_again_has_everything_as_it_was(cloud: Cloud, step: Step,
     users(step, target, *listed, **dba)
     before = {each: (roles_of(cloud, each), comment_of(cloud, each)) for each in (ALICE, BOB)}
     revoked(step, target)
-    assert users(step, target, *listed, **dba) == {"roles": [ALICE, BOB], "made": [], "revoked": [], "reason": "", "warnings": []}
+    assert users(step, target, *listed, **dba) == {
+        "roles": [ALICE, BOB],
+        "made": [],
+        "revoked": [],
+        "reason": "",
+        "warnings": [],
+    }
     assert {each: (roles_of(cloud, each), comment_of(cloud, each)) for each in (ALICE, BOB)} == before
     assert revoked(step, target) == [ALICE, BOB]
 

@@ -94,7 +94,8 @@ def ensure_mapping(session: Session, schema: str, mapped: Mapped, role: Role | N
         )
     key = (mapped["sid"], mapped["role"])
     read, reset, make = (
-        sql.Identifier(schema, name) for name in ("pgadmap_read_mapping", "pgadmap_reset_mapping", "pgadmap_set_mapping")
+        sql.Identifier(schema, name)
+        for name in ("pgadmap_read_mapping", "pgadmap_reset_mapping", "pgadmap_set_mapping")
     )
     rows = session.execute(sql.SQL("SELECT ad_sid, pg_role, weight FROM {}()").format(read))
     weights = [weight for sid, name, weight in rows if (sid, name) == key]

@@ -1,7 +1,7 @@
 """The roles of a database, and the marks on them that tell what was given here and may be taken again.
 
 A mark is a JSON object in the role's comment, in a line of its own after whatever else the comment says. Who may write
-comments may write marks: one that is not as this module writes it, or on a role that is no principal's, is not believed.
+comments may write marks: a mark of another form, or on a role that is no principal's, is not believed.
 """
 
 from __future__ import annotations
