@@ -7,12 +7,13 @@ leaves such a group loses rds_ad. The step only revokes what it has granted itse
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from psycopg2 import sql
 
+from aurora_kerberos.database.grants import refuse_unfit_roles
 from aurora_kerberos.database.mappings import ensure_extension, ensure_mapping
-from aurora_kerberos.database.master import master, refuse_unfit_roles
+from aurora_kerberos.database.master import master
 from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, completed, doubts, existing, take, write_mark
 from aurora_kerberos.database.session import Session, has_database
 from aurora_kerberos.errors import DatabaseUnreachable
@@ -22,12 +23,16 @@ from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 
 class Arguments(TypedDict):
-    """`cluster` that has joined; `principals`, `mappings` and `groups`: the outputs of `ensure_directory_users`."""
+    """`cluster` that has joined; `principals`, `mappings` and `groups`: the outputs of `ensure_directory_users`.
+
+    `allowed_roles` of the plan.
+    """
 
     cluster: Cluster
     principals: list[Grant]
     mappings: list[Mapped]
     groups: list[str]
+    allowed_roles: NotRequired[list[str]]  # unknown to the definition before
 
 
 @step
@@ -43,7 +48,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     roles = [*(grant["principal"] for grant in grants), *(mapped["role"] for mapped in mappings)]
     try:
         with master(arguments["cluster"]) as session:
-            refuse_unfit_roles(session, grants, mappings)
+            refuse_unfit_roles(session, grants, mappings, arguments.get("allowed_roles", []))
             there = existing(session, roles)
             for grant in grants:
                 ensure_user(session, grant, there.get(grant["principal"]))

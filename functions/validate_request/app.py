@@ -97,6 +97,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
         else planning.to_be_made(creation, request, settings)
     )
     planning.refuse_mapping(listed, planned["engine_version"])
+    planning.refuse_reserved(listed, settings)
     return {
         "action": "enable",
         "desired": desired.wanted("enable", listed, settings, tags),
@@ -108,6 +109,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
         "trusts": [planning.wanted_trust(trust, settings) for trust in settings.trusts],
         "service_role": settings.service_role_name,
         "directory_users": planning.wanted_users(listed, settings, directory["dns_name"]),
+        "allowed_roles": settings.allowed_roles,
         "principals": merged(
             Grant(principal=each.written(realm), roles=each.roles, named=True, groups=[])
             for each in [*principals, *checked]
@@ -134,6 +136,7 @@ def to_leave(cluster: dict[str, Any], request: Request, settings: Settings, tags
         "apply": request.apply or desired.apply(tags, settings),
         "cluster": planned,
         "principals": [],
+        "allowed_roles": [],
         "network": planning.wanted_network(settings),
         "client_parameters": f"{settings.parameter_prefix}/clients/{planned['id']}",
         "warnings": planning.contradicted("disable", tags),

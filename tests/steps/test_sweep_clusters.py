@@ -175,7 +175,7 @@ def spoil_principals(cloud: Cloud) -> None:
 
 
 def name_principals(cloud: Cloud) -> None:
-    put(cloud, "/aurora-kerberos/principals/team", ["alice"])
+    put(cloud, "/aurora-kerberos/principals/team", {"clusters": ["orders"], "principals": ["alice"]})
     tag(cloud, kerberos_principals="/aurora-kerberos/principals/team")
 
 

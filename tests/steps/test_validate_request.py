@@ -67,7 +67,7 @@ def test_principals_come_from_input_tag_cluster_and_stack_in_this_order(cloud: C
     assert names(plan(step)) == ["default@CORP.EXAMPLE.COM"]
     put(cloud, "/aurora-kerberos/principals/orders", ["own"])
     assert names(plan(step)) == ["own@CORP.EXAMPLE.COM"]
-    put(cloud, "/aurora-kerberos/principals/team", ["team"])
+    put(cloud, "/aurora-kerberos/principals/team", {"clusters": ["orders"], "principals": ["team"]})
     tag(cloud, kerberos_principals="/aurora-kerberos/principals/team")
     assert names(plan(step)) == ["team@CORP.EXAMPLE.COM"]
     assert names(plan(step, principals=["input"])) == ["input@CORP.EXAMPLE.COM"]

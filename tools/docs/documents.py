@@ -52,7 +52,9 @@ and whatever does not have the form described here is refused with the name of w
 - **Who may log in** to a cluster is a list of [principals](#principal) and [groups](#principalgroup); a bare name
   stands for a principal without further roles: `["alice", {"name": "bob", "roles": ["app_read"]}, {"group": "dba"}]`.
   The list is taken from the input, else from the SSM parameter that the cluster's tag `kerberos-principals` names, else
-  from `<ParameterPrefix>/principals/<cluster>`, else from the stack's parameter `DefaultPrincipals`.
+  from `<ParameterPrefix>/principals/<cluster>`, else from the stack's parameter `DefaultPrincipals`. A parameter that
+  several clusters share has a [list that says for which clusters it is](#principalslist).
+- **Roles** of PostgreSQL's and Aurora's own, and roles that have one, are not granted; `AllowedRoles` makes exceptions.
 - **The settings** are the stack's parameters; what does not fit one stands in the SSM parameter
   `<ParameterPrefix>/settings`, an object of the fields under [settings](#settings). Where both say something, the
   object wins.
@@ -87,7 +89,9 @@ def scenarios() -> str:
 def settings() -> str:
     """The input, the principals and the settings: every model once."""
     described = [SETTINGS]
-    for model in models(request.Rollout, models(request.Settings, models(request.Request, []))):
+    for model in models(
+        request.Rollout, models(request.Settings, models(request.PrincipalsList, models(request.Request, [])))
+    ):
         of_stack = model is request.Settings
         fields = table(model, "as the stack has it", of_the_template()) if of_stack else table(model)
         described.append(f"## {model.__name__}\n\n{inspect.getdoc(model)}\n\n{fields}")

@@ -5,6 +5,7 @@ Read by `validate_request`, which makes a plan of it, and by `sweep_clusters`, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,9 @@ from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import InvalidRequest, StackIncomplete
-from aurora_kerberos.request import Apply, Listed, Settings, parse, parse_json
+from aurora_kerberos.request import Apply, Listed, PrincipalsList, Settings, parse, parse_json
 
+LIST = re.compile(r"[\w.-]+(/[\w.-]+)*")  # SSM takes what comes after a colon for a version or a label
 ACTIONS = {names.ENABLED: "enable", names.DISABLED: "disable"}  # what the values of the tag stand for
 
 
@@ -66,26 +68,53 @@ def apply(tags: Mapping[str, str], of_stack: Settings) -> Apply:
 
 
 def principals(cluster: str, of_stack: Settings, tags: Mapping[str, str]) -> list[Listed]:
-    """From the parameter that the cluster's tag names, else the cluster's own, else the stack's."""
-    named = tags.get(names.PRINCIPALS_TAG)
-    if named and not named.startswith(f"{of_stack.parameter_prefix}/"):
+    """From the parameter that the cluster's tag names, else the cluster's own, else the stack's.
+
+    Raises:
+        InvalidRequest: the tag names no list, or one that is not for this cluster.
+    """
+    lists = f"{of_stack.parameter_prefix}/principals/"
+    own, named = f"{lists}{cluster}", tags.get(names.PRINCIPALS_TAG, "")
+    if named and not LIST.fullmatch(named.removeprefix(lists) if named.startswith(lists) else ""):
         raise InvalidRequest(
-            f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which this stack may not read.",
-            f"Name one that begins with {of_stack.parameter_prefix}/.",
+            f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which is no list of principals here.",
+            f"Name one of the form {lists}<name>, without a version or a label.",
         )
-    found = principals_in(named or f"{of_stack.parameter_prefix}/principals/{cluster}")
+    found = principals_in(named or own, cluster, own)
     if named and found is None:
         raise InvalidRequest(
             f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which does not exist.",
             "Create the parameter, or take the tag off.",
         )
-    return found if found is not None else principals_in(of_stack.default_principals) or []
+    if found is not None:
+        return found
+    return parse_json(list[Listed], parameter(of_stack.default_principals) or "[]", "The stack's DefaultPrincipals")
 
 
-def principals_in(name: str) -> list[Listed] | None:
-    """The principals in an SSM parameter; None when there is no such parameter."""
+def principals_in(name: str, cluster: str, own: str) -> list[Listed] | None:
+    """The principals in an SSM parameter, of which `own` is the cluster's; None when there is no such parameter.
+
+    Raises:
+        InvalidRequest: the list is not for the cluster.
+    """
     value = parameter(name)
-    return None if value is None else parse_json(list[Listed], value, f"The parameter {name}")
+    if value is None:
+        return None
+    what = f"The parameter {name}"
+    if not value.lstrip().startswith("{"):
+        if name != own:
+            raise InvalidRequest(
+                f"{what} does not say for which clusters its list is, so it is not for {cluster}.",
+                f'Write it as {{"clusters": ["{cluster}"], "principals": [...]}}.',
+            )
+        return parse_json(list[Listed], value, what)
+    found = parse_json(PrincipalsList, value, what)
+    if not found.is_for(cluster):
+        raise InvalidRequest(
+            f"{what} has a list that is not for the cluster {cluster}.",
+            f"Add {cluster} to its `clusters`, or take the tag {names.PRINCIPALS_TAG} off the cluster.",
+        )
+    return found.principals
 
 
 def parameter(name: str) -> str | None:

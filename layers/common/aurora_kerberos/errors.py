@@ -52,6 +52,10 @@ class PrincipalUsesIam(BadRequest):
     """A principal, or a role it is to be granted, has rds_iam: a database user authenticates in exactly one way."""
 
 
+class RoleReserved(BadRequest):
+    """A role that is to be granted is one of PostgreSQL's, of Aurora's or the master user, or leads to one."""
+
+
 class DatabaseRoleNotFound(BadRequest):
     """A database role that a principal is to be granted does not exist."""
 

@@ -141,6 +141,7 @@ class Plan(TypedDict):
         action: what is to become of the cluster.
         desired: the digest of what it came from.
         apply: when to disturb the cluster.
+        allowed_roles: reserved roles that may be granted all the same.
         client_parameters: prefix of the names of the SSM parameters for clients.
     """
 
@@ -149,6 +150,7 @@ class Plan(TypedDict):
     apply: str
     cluster: Cluster
     principals: list[Grant]
+    allowed_roles: list[str]
     network: Network
     client_parameters: str
     warnings: list[str]

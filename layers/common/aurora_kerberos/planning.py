@@ -16,6 +16,7 @@ from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import DirectoryNotFound, InvalidRequest, SecretUnusable
 from aurora_kerberos.plan import Cluster, Creation, DirectoryUsers, Network, WantedDirectory
 from aurora_kerberos.plan import Trust as WantedTrust
+from aurora_kerberos.principals import is_reserved, role_reserved
 from aurora_kerberos.request import Listed, NewCluster, Principal, PrincipalGroup, Request, Settings, Trust
 
 
@@ -175,6 +176,20 @@ def wanted_network(settings: Settings) -> Network:
         "function_subnet_ids": settings.subnet_ids,
         "login": bool(settings.check_secret),
     }
+
+
+def refuse_reserved(listed: list[Listed], settings: Settings) -> None:
+    """Refuse roles whose names alone say that they are not to be granted.
+
+    Raises:
+        RoleReserved: naming the first.
+    """
+    for each in listed:
+        mapped = [each.map_to] if isinstance(each, PrincipalGroup) and each.map_to else []
+        for role in [*mapped, *each.roles]:
+            if is_reserved(role) and role not in settings.allowed_roles:
+                who = each.group if isinstance(each, PrincipalGroup) else each.name
+                raise role_reserved(role, [role], who)
 
 
 def refuse_mapping(listed: list[Listed], version: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypedDict
 
-from aurora_kerberos.errors import InvalidRequest
+from aurora_kerberos.errors import InvalidRequest, RoleReserved
 
+RESERVED = ("pg_", "rds_")  # what the names of PostgreSQL's own roles and of Aurora's begin with
+OF_AWS = {"rdsadmin", "rdsproxyadmin", "rdsrepladmin", "rdstopmgr", "rdswriteforwarduser"}  # users of AWS's own
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names with only a notice (NAMEDATALEN)
 
 
@@ -30,6 +32,23 @@ class Mapped(TypedDict):
     role: str
     roles: list[str]
     weight: int
+
+
+def is_reserved(role: str) -> bool:
+    """Whether a role is one of PostgreSQL's or Aurora's own, which carries more than access to data of applications.
+
+    `rds_ad` is not: everybody who is listed gets it.
+    """
+    return role != "rds_ad" and (role.startswith(RESERVED) or role in OF_AWS)
+
+
+def role_reserved(role: str, held: list[str], who: str) -> RoleReserved:
+    """The error for a role that may not be granted to somebody, because of what it is or has."""
+    because = "is reserved" if held == [role] else f"has {' and '.join(each for each in held if each != role)}"
+    return RoleReserved(
+        f"The database role {role!r}, for {who}, {because}.",
+        f"Take it out of the list. If it is meant, add {' and '.join(held)} to the stack's parameter AllowedRoles.",
+    )
 
 
 def written(name: str, realm: str) -> str:

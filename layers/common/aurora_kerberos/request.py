@@ -101,6 +101,25 @@ Listed = Annotated[
 ]
 
 
+class PrincipalsList(BaseModel):
+    """A list of principals that clusters may share: each names it by its tag `kerberos-principals`.
+
+    A list that is a mere array is for one cluster, the one that the parameter is named after.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    clusters: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,61}[a-z0-9-]?\*?$")]],
+        Field(min_length=1, description="Identifiers of the clusters it is for; `orders-*` is for all that begin so."),
+    ]
+    principals: Annotated[list[Listed], Field(description="Who may log in to them.")]
+
+    def is_for(self, cluster: str) -> bool:
+        """Whether the list is for a cluster of this identifier."""
+        return any(cluster.startswith(each[:-1]) if each.endswith("*") else cluster == each for each in self.clusters)
+
+
 class NewCluster(BaseModel):
     """A cluster to be made: parameters of the call of the RDS API, and of CreateDBInstance for each instance."""
 
@@ -257,6 +276,7 @@ class Settings(BaseModel):
     parameter_prefix: str
     secret_prefix: str
     default_principals: str
+    allowed_roles: list[Name] = Field([], description="Roles that may be granted although they are reserved.")
     check_principal: Principal
     check_secret: str
     trusts: list[Trust] = Field([], description="On-premises domains that the directory trusts (step 2).")
@@ -276,6 +296,7 @@ class Settings(BaseModel):
         """
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
         given["subnet_ids"] = given.get("subnet_ids", "").split(",")
+        given["allowed_roles"] = [each for each in given.get("allowed_roles", "").split(",") if each]
         return parse(cls, {**given, **more}, "The settings")
 
 

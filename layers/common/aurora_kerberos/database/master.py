@@ -1,9 +1,8 @@
-"""Sessions of the master user with the cluster's database, and what must be true of its roles."""
+"""Sessions of the master user with the cluster's database."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,9 +12,8 @@ from psycopg2.extensions import connection, cursor
 from aurora_kerberos.aws import secret
 from aurora_kerberos.database.session import SETTINGS, Row, Session, Statement, statement_refused
 from aurora_kerberos.environment import environment
-from aurora_kerberos.errors import DatabaseRefused, DatabaseRoleNotFound, DatabaseUnreachable, PrincipalUsesIam
+from aurora_kerberos.errors import DatabaseRefused, DatabaseUnreachable
 from aurora_kerberos.plan import Cluster
-from aurora_kerberos.principals import Grant, Mapped
 
 CONNECT_TIMEOUT = 10  # seconds; well below the functions' own time-outs
 
@@ -120,40 +118,3 @@ def refusal(error: psycopg2.OperationalError, cluster: Cluster, user: str) -> Da
         f"Let {ours} in at TCP port {cluster['port']} of the cluster's security group {groups}, and check the routes "
         "from the stack's subnets to the cluster's; or switch on the cluster's HTTP endpoint (RDS Data API).",
     )
-
-
-def refuse_unfit_roles(session: Session, grants: Sequence[Grant], mappings: Sequence[Mapped] = ()) -> None:
-    """Refuse what may not be granted, before anything is.
-
-    Raises:
-        DatabaseRoleNotFound: a role to be granted does not exist.
-        PrincipalUsesIam: a principal, or a role it would get, is a member of rds_iam, be it through other roles.
-    """
-    wanted = [*((g["principal"], g["roles"]) for g in grants), *((m["role"], m["roles"]) for m in mappings)]
-    named = sorted({role for who, roles in wanted for role in [who, *roles]})
-    # pg_has_role() holds for every role when asked of a superuser, hence the walk.
-    rows = session.execute(
-        """
-        WITH RECURSIVE held AS (
-            SELECT oid, rolname AS holder, rolname FROM pg_roles
-            WHERE rolname IN (SELECT jsonb_array_elements_text(CAST(%s AS jsonb)))
-            UNION
-            SELECT granted.oid, held.holder, granted.rolname
-            FROM held JOIN pg_auth_members m ON m.member = held.oid JOIN pg_roles granted ON granted.oid = m.roleid
-        )
-        SELECT CAST(holder AS text), bool_or(rolname = 'rds_iam') FROM held GROUP BY holder
-        """,
-        (json.dumps(named),),
-    )
-    uses_iam: Mapping[str, bool] = dict(rows)
-    for who, roles in wanted:
-        if absent := [role for role in roles if role not in uses_iam]:
-            raise DatabaseRoleNotFound(
-                f"The database role {absent[0]!r}, to be granted to {who}, does not exist.",
-                "Create the role, or take it out of the principal's roles.",
-            )
-        if holders := [role for role in [who, *roles] if uses_iam.get(role)]:
-            raise PrincipalUsesIam(
-                f"The database role {holders[0]!r} has rds_iam, so {who} cannot have rds_ad.",
-                f"REVOKE rds_iam from it (or from the role it has it through), or take {who} out.",
-            )
