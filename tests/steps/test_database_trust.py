@@ -182,9 +182,9 @@ def test_a_real_server_is_refused_under_another_name(step: Step, target: dict[st
 
 
 def test_no_password_is_sent_to_a_server_without_tls(step: Step, target: dict[str, Any]) -> None:
-    with Impostor(None) as listening:
-        with pytest.raises(StepFailed, match=r"(?s)DatabaseNotTrusted: .*SSL was required.*cluster has TLS"):
-            step("CheckDatabase", cluster={**target, "port": listening.port}, **NOBODY)
+    said = r"(?s)DatabaseNotTrusted: .*SSL was required.*cluster has TLS"
+    with Impostor(None) as listening, pytest.raises(StepFailed, match=said):
+        step("CheckDatabase", cluster={**target, "port": listening.port}, **NOBODY)
     assert listening.heard == b""  # not even who wants to log in
 
 
