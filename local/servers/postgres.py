@@ -38,12 +38,13 @@ GRANT pg_monitor TO rds_superuser;
 # From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
 GRANT_AD = "GRANT rds_ad TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
 
-# No line without encryption: Aurora has rds.force_ssl on.
+# No line without encryption: Aurora has rds.force_ssl on. RDS's line for passwords is of the method `md5`, which takes a
+# SCRAM proof where the password is stored for it, and asks for an MD5 hash where it is stored as that.
 ACCESS = """
 local all rdsadmin trust
-hostssl all "{master}" 127.0.0.1/32 scram-sha-256
+hostssl all "{master}" 127.0.0.1/32 md5
 {kerberos}
-hostssl all all 127.0.0.1/32 scram-sha-256
+hostssl all all 127.0.0.1/32 md5
 """
 JOINED = """
 hostgssenc all +rds_ad 127.0.0.1/32 gss include_realm=1

@@ -211,6 +211,20 @@ def test_the_cluster_itself_gets_no_more_than_a_scram_proof(  # noqa: PLR0917  a
     assert listening.heard.count(b"\0p\0") == listening.heard.count(password_of(cloud, target)) == 0
 
 
+def test_a_password_that_a_real_cluster_has_stored_as_md5_is_told_with_a_remedy(
+    cloud: Cloud, step: Step, target: dict[str, Any]
+) -> None:
+    """The default of Aurora PostgreSQL before 14, and what an upgrade leaves as it was."""
+    server, password = cloud.databases.server("orders"), password_of(cloud, target).decode()
+    for encryption, said in {"md5": "DatabaseRefused: .*hashed password", "scram-sha-256": ""}.items():
+        server.sql(f"SET password_encryption = '{encryption}'; ALTER ROLE postgres PASSWORD '{password}'")
+        if said:
+            with pytest.raises(StepFailed, match=said):
+                step("CheckDatabase", cluster=target, **NOBODY)
+        else:
+            assert step("CheckDatabase", cluster=target, **NOBODY)["ready"]
+
+
 def check(cloud: Cloud) -> dict[str, str]:
     name = "aurora-kerberos/kerberos-check"
     cloud.directories.realm("corp.example.com").set_password("kerberos-check", "Right-password-7")
