@@ -38,8 +38,8 @@ GRANT pg_monitor TO rds_superuser;
 # From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
 GRANT_AD = "GRANT rds_ad TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
 
-# No line without encryption: Aurora has rds.force_ssl on. RDS's line for passwords is of the method `md5`, which takes a
-# SCRAM proof where the password is stored for it, and asks for an MD5 hash where it is stored as that.
+# No line without encryption: Aurora has rds.force_ssl on. RDS's line for passwords has the method `md5`, which takes a
+# SCRAM proof of a password that is stored for it, and asks for an MD5 hash of one that is stored as such.
 ACCESS = """
 local all rdsadmin trust
 hostssl all "{master}" 127.0.0.1/32 md5
