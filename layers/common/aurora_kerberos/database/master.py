@@ -130,20 +130,19 @@ def unproven(error: psycopg2.OperationalError, cluster: Cluster) -> DatabaseNotT
     """Tell a server that does not prove that it is the cluster; None for any other trouble."""
     said = " ".join(str(error).split())
     message = f"What answers at {cluster['endpoint']} does not prove that it is the cluster: {said}."
-    address = authorities.address(region())
     if "root certificate file" in said:
         return DatabaseNotTrusted(
             message,
-            f"Store a PEM file of certificate authorities, such as {address}, as the text of the secret that the "
-            "stack's AuthoritiesSecret names.",
+            f"Store a PEM file of certificate authorities, such as {authorities.address(region())}, as the text of the "
+            "secret that the stack's AuthoritiesSecret names.",
         )
     if "certificate verify failed" in said:
         return DatabaseNotTrusted(
             message,
             "If an instance's CACertificateIdentifier is rds-ca-2019, which has expired, modify it to "
-            "rds-ca-rsa2048-g1. "
-            f"If this stack does not have the authorities of the Region, store {address} as the text of a secret, and "
-            "name it as the stack's AuthoritiesSecret. Otherwise find out who answers: look at DNS and the routes.",
+            "rds-ca-rsa2048-g1. If this stack does not have the authorities of the Region, store "
+            f"{authorities.address(region())} as the text of a secret, and name it as the stack's AuthoritiesSecret. "
+            "Otherwise find out who answers: look at DNS and the routes.",
         )
     if any(text in said for text in UNPROVEN):
         return DatabaseNotTrusted(
