@@ -18,6 +18,7 @@ from typing import Any
 
 from moto import mock_aws
 from moto.organizations.models import organizations_backends
+from moto.secretsmanager.models import secretsmanager_backends
 
 from deploy.environment import environment_of
 from local import deployment, patches, services
@@ -27,12 +28,14 @@ from local.core.cloud import Takes
 from local.core.moments import Listener
 from local.core.places import HOME, Place, at, present
 from local.gate import hooks
+from local.servers.authority import authority
 from local.servers.databases import Databases
 from local.services.directory.directories import Directories
 from local.services.ec2.vpcs import Network, Networks
 from local.services.lambda_functions import Functions
 from local.services.rds.backend import moto_rds
 
+AUTHORITIES = "aurora-kerberos-authorities"  # the secret with the local run's own authority
 MEMORY = Path("/dev/shm")  # noqa: S108  Linux's file system in memory
 ENOUGH = 1 << 30  # bytes; containers often have 64 MB there
 
@@ -130,7 +133,10 @@ class Cloud(Core):
                 raise ValueError(f"There is a stack in {account} in {region} already.")
             self.credentials(account)
             network = self.networks.own()
-            given = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), **(parameters or {})}
+            # The servers have no certificates of RDS's: the stack is told of their authority as its owner would do it.
+            own = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), "AuthoritiesSecret": AUTHORITIES}
+            store_authority(place)
+            given = {**own, **(parameters or {})}
             self.deployed[place] = Deployed(network, given, deployment.deploy(self, given, template))
             return self.deployed[place]
 
@@ -147,6 +153,12 @@ class Cloud(Core):
     def start(self, request: Mapping[str, Any]) -> str:
         """Start an execution of the present account and Region as a person does in the console; its name."""
         return self.start_execution(self.deployed[present()].outputs["StateMachine"], request)
+
+
+def store_authority(place: Place) -> None:
+    """Store the authority of the local run's servers in Secrets Manager; moto is told directly, as by `deployment`."""
+    backend = secretsmanager_backends[place.account][place.region]
+    backend.create_secret(AUTHORITIES, authority().pem, None, None, None, None, None, [], force_overwrite=False)
 
 
 def open_services() -> None:

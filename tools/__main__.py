@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 
 
@@ -18,6 +19,9 @@ def main() -> int:
     watching.set_defaults(command=watch)
     documents = commands.add_parser("docs", help="write what of the documentation is made from the code")
     documents.set_defaults(command=write_docs)
+    authorities = commands.add_parser("authorities", help="renew RDS's certificate authorities, which the layer ships")
+    authorities.add_argument("sources", nargs="*", metavar="SOURCE", help="AWS's trust stores when left out")
+    authorities.set_defaults(command=renew_authorities)
     arguments = parser.parse_args()
     status: int = arguments.command(arguments)
     return status
@@ -38,6 +42,14 @@ def write_docs(_: argparse.Namespace) -> int:
     statemachine.write()  # before the rest, some of which is made from it
     for path, content in documents().items():
         path.write_text(content)
+    return 0
+
+
+def renew_authorities(arguments: argparse.Namespace) -> int:
+    """`authorities [SOURCE ...]`."""
+    from tools.authorities import renew  # noqa: PLC0415  boto3 takes half a second
+
+    print(renew(arguments.sources, datetime.datetime.now(datetime.UTC).date()))
     return 0
 
 

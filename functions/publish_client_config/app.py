@@ -6,12 +6,13 @@ import json
 from typing import TypedDict
 from urllib.parse import quote
 
-from aurora_kerberos import krb5, names
-from aurora_kerberos.aws import client
+from aurora_kerberos import authorities, krb5, names
+from aurora_kerberos.aws import client, region
 from aurora_kerberos.plan import Cluster, Directory, Trust
 from aurora_kerberos.step import Ready, step
 
 USER = "<user>"
+AUTHORITIES = "<authorities>"  # the path of a file
 
 
 class Arguments(TypedDict):
@@ -42,20 +43,30 @@ def handler(arguments: Arguments) -> Ready:
 
 
 def connection_strings(cluster: Cluster, directory: Directory, trusts: list[Trust]) -> dict[str, str]:
-    """Connection strings ("Connecting with Kerberos authentication"). A person replaces `<user>` by a name."""
+    """Connection strings ("Connecting with Kerberos authentication").
+
+    A person replaces `<user>` by a name, and `<authorities>` by the path of RDS's certificate authorities. The address
+    of these is among the strings.
+    """
     host, port, database = cluster["endpoint"], cluster["port"], cluster["database"]
     user = f"{USER}@{directory['realm']}"
-    query = f"user={quote(user, safe='<>')}&sslmode=require"
-    conninfo = f"host={host} port={port} dbname={quoted(database)} user={user} sslmode=require"
+    query = f"user={quote(user, safe='<>')}&sslmode=verify-full&sslrootcert={AUTHORITIES}"
+    conninfo = (
+        f"host={host} port={port} dbname={quoted(database)} user={user} sslmode=verify-full sslrootcert={AUTHORITIES}"
+    )
     strings = {
         "psql": f'psql "{conninfo}"',
         "psycopg": f'psycopg.connect("{conninfo}")',
         "jdbc": f"jdbc:postgresql://{host}:{port}/{quote(database, safe='')}?{query}",
+        "authorities": f"Download {authorities.address(region())} once, and write its path in place of {AUTHORITIES}.",
     }
     if trusts:
         # Windows asks for the ticket of a name in a domain that its forest knows.
         windows = host.replace("rds.amazonaws.com", directory["dns_name"])
-        strings["windows_of_trusted_domains"] = f"Connect to {windows}, not to a custom endpoint."
+        strings["windows_of_trusted_domains"] = (
+            f"Connect to {windows}, not to a custom endpoint. Where the certificate does not hold this name, take "
+            "sslmode=verify-ca."
+        )
     return strings
 
 

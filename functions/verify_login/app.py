@@ -32,7 +32,7 @@ REMEDIES = {
     "is stored there.",
     "credentials have been revoked": "The check principal's user is disabled or locked in the directory: enable it.",
     "no pg_hba.conf entry": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
-    "no password supplied": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
+    "server requested": "The role lacks rds_ad, or the instance has not restarted since the cluster joined.",
     "GSSAPI authentication failed": "The role's name must be the principal's to the letter, lower-case name and "
     "upper-case realm.",
     "Key version is not available": "The cluster's service key is being renewed: start again in some minutes.",
@@ -94,7 +94,7 @@ def login(cluster: Cluster, krb5_conf: str, principal: str, credentials: str | b
                 take_ticket(principal, credentials, os.environ["KRB5CCNAME"])
             else:
                 (Path(folder) / "keytab").write_bytes(credentials)
-            connection = connect(cluster, principal, gssencmode="prefer")
+            connection = connect(cluster, principal, gssencmode="prefer", require_auth="gss")
         finally:
             os.environ.clear()
             os.environ.update(before)

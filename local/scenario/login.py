@@ -77,7 +77,8 @@ def login_here(cloud: Cloud, cluster: str, principal: str, role: str) -> Login:
                 port=described["Port"],
                 dbname="postgres",
                 user=role or principal,
-                sslmode="require",
+                sslmode="verify-full",
+                sslrootcert=str(cloud.databases.server(cluster).authorities),
             )
         except psycopg2.OperationalError as error:
             return Login(cluster, principal, ok=False, error=" ".join(str(error).split()))

@@ -25,7 +25,7 @@ from local.services.directory import sharing
 from local.services.ec2.vpcs import cidrs_of, furnish_cluster, furnish_directory, open_group
 from local.services.event_bridge import DefaultBus
 from local.services.iam.roles import Roles
-from local.services.rds.backend import Aurora, cluster_of, members, moto_rds, set_status
+from local.services.rds.backend import Aurora, cluster_of, endpoints, members, moto_rds, set_status
 
 MASTER = "postgres"
 
@@ -222,7 +222,7 @@ def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
         cloud.client("secretsmanager").create_secret(
             Name=cluster.master_secret, SecretString=json.dumps({"username": MASTER, "password": password})
         )
-    made.port = cloud.databases.add(cluster.id, MASTER, password, cluster.sql)
+    made.port = cloud.databases.add(cluster.id, endpoints(made), MASTER, password, cluster.sql)
 
 
 def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
@@ -232,9 +232,7 @@ def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
         member.domain_memberships = [DomainMembership(directory, membership.role)]
     set_status(made, membership.status)
     if membership.status == "kerberos-enabled":
-        cloud.databases.join(
-            made.resource_id, [made.endpoint, made.reader_endpoint], cloud.directories.realm(directory)
-        )
+        cloud.databases.join(made.resource_id, endpoints(made), cloud.directories.realm(directory))
         cloud.databases.restart(made.resource_id)
 
 

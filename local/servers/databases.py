@@ -18,17 +18,17 @@ class Databases:
         self._prepared: dict[str, list[str]] = {}
         self._started: set[str] = set()
 
-    def add(self, cluster: str, user: str, password: str, statements: list[str]) -> int:
+    def add(self, cluster: str, endpoints: list[str], user: str, password: str, statements: list[str]) -> int:
         """A server for a cluster, on which statements have been run long before; its port."""
         name = written(cluster)
-        self._servers[name] = Postgres(self.folder / name.replace("/", "-"), user, password)
+        self._servers[name] = Postgres(self.folder / name.replace("/", "-"), user, password, endpoints)
         self._prepared[name] = statements
         return self._servers[name].port
 
-    def copy(self, source: str, cluster: str) -> int:
+    def copy(self, source: str, cluster: str, endpoints: list[str]) -> int:
         """A server for a cluster that is restored from another one's data; its port."""
         user, password = self._servers[written(source)].master
-        return self.add(cluster, user, password, self._prepared[written(source)])
+        return self.add(cluster, endpoints, user, password, self._prepared[written(source)])
 
     def start(self, cluster: str) -> None:
         """Start a cluster's server, if it is not running yet: a function may want to connect."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
 import signal
@@ -15,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from psycopg2 import sql
 from psycopg2.extensions import connection, cursor
 
+from local.servers.authority import authority
 from local.servers.server import Server, free_port, user_group
 from setup import packages
 
@@ -44,12 +40,13 @@ GRANT pg_monitor TO rds_superuser;
 # From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
 GRANT_AD = "GRANT rds_ad TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
 
-# No line without encryption: Aurora has rds.force_ssl on.
+# No line without encryption: Aurora has rds.force_ssl on. RDS's line for passwords has the method `md5`, which takes a
+# SCRAM proof of a password that is stored for it, and asks for an MD5 hash of one that is stored as such.
 ACCESS = """
 local all rdsadmin trust
-hostssl all "{master}" 127.0.0.1/32 scram-sha-256
+hostssl all "{master}" 127.0.0.1/32 md5
 {kerberos}
-hostssl all all 127.0.0.1/32 scram-sha-256
+hostssl all all 127.0.0.1/32 md5
 """
 JOINED = """
 hostgssenc all +rds_ad 127.0.0.1/32 gss include_realm=1
@@ -82,17 +79,20 @@ logging_collector = off
 
 
 class Postgres:
-    """One server with its data in `folder`.
+    """One server with its data in `folder`, and a certificate for its `names` in DNS.
 
     Attributes:
         port: TCP, on 127.0.0.1.
         master: name and password of the master user.
+        authorities: a PEM file with the authority of its certificate.
         group_mapping: whether it loads pg_ad_mapping when it starts the next time.
     """
 
-    def __init__(self, folder: Path, master: str, password: str) -> None:
+    def __init__(self, folder: Path, master: str, password: str, names: Sequence[str]) -> None:
         self.port = free_port()
+        self._names = names
         self._folder = folder
+        self.authorities = folder / "authorities.pem"
         self.master = (master, password)
         self._server: Server | None = None
         self._joined = False
@@ -108,7 +108,8 @@ class Postgres:
         self._folder.mkdir(parents=True)
         shutil.copytree(template(), self._folder / "data")
         (self._folder / "data" / "postgresql.conf").write_text(SETTINGS.format(folder=self._folder, port=self.port))
-        write_certificate(self._folder)
+        authority().issue(self._folder, self._names)
+        self.authorities.write_text(authority().pem)
         self._serve()
         name, password = self.master
         statement = sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {} IN ROLE rds_superuser")
@@ -261,24 +262,3 @@ def run(program: str, *arguments: str | Path, text: str = "") -> None:
     )
     if done.returncode != 0 or "ERROR" in done.stderr:
         raise RuntimeError(f"{program}: {done.stderr.strip()}")
-
-
-def write_certificate(folder: Path) -> None:
-    """A self-signed certificate, as far as `sslmode=require` looks at it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local run")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "server.key").write_bytes(key.private_bytes(*pem))
-    (folder / "server.key").chmod(0o600)

@@ -41,7 +41,8 @@ def client(world: Joined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def login(world: Joined, user: str, *, host: str = HOST, **options: Any) -> tuple[Any, ...]:
     """Log in as a database user; its row of pg_stat_gssapi."""
-    parameters = {"sslmode": "require", "dbname": "postgres", **options}
+    proven = {"sslmode": "verify-full", "sslrootcert": str(world.server.authorities)}
+    parameters = {**proven, "dbname": "postgres", **options}
     connection = psycopg2.connect(host=host, hostaddr="127.0.0.1", port=world.server.port, user=user, **parameters)
     try:
         with connection.cursor() as session:

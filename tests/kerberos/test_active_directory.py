@@ -33,7 +33,7 @@ class World:
         self.folder = folder
         self.corp = ActiveDirectory(REALM, folder / "corp")
         self.onprem = ActiveDirectory(ONPREM, folder / "onprem")
-        self.server = Postgres(folder / "orders", "postgres", "of-the-master-user")
+        self.server = Postgres(folder / "orders", "postgres", "of-the-master-user", [HOST, ONPREM_HOST])
 
     def start(self) -> None:
         for directory in (self.corp, self.onprem):

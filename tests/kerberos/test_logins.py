@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from aurora_kerberos.authorities import BUNDLE
 from local.cloud import temporary_folder
 from local.servers.kdc import Kdc
 from local.servers.postgres import Postgres
+from local.services.lambda_functions import ROOT, load
+from setup import packages
 from tests.kerberos.conftest import HOST, REALM, login, refusal
 
 pytestmark = pytest.mark.xdist_group("logins")
@@ -26,7 +32,7 @@ class World:
         self.folder = folder
         self.kdc = Kdc(REALM, folder / "corp")
         self.onprem = Kdc("ONPREM.EXAMPLE.COM", folder / "onprem")
-        self.server = Postgres(folder / "orders", "postgres", PASSWORD)
+        self.server = Postgres(folder / "orders", "postgres", PASSWORD, [HOST])
 
     def start(self) -> None:
         for kdc in (self.kdc, self.onprem):
@@ -148,7 +154,8 @@ def test_the_master_user_is_as_aurora_s(world: World, client: Path) -> None:
         user="postgres",
         password=PASSWORD,
         dbname="postgres",
-        sslmode="require",
+        sslmode="verify-full",
+        sslrootcert=str(world.server.authorities),
         gssencmode="disable",
     )
     with connection.cursor() as session:
@@ -165,3 +172,36 @@ def test_nothing_goes_over_the_wire_in_the_clear(world: World, client: Path) -> 
     assert client
     said = refusal(world, "postgres", password=PASSWORD, sslmode="disable", gssencmode="disable")
     assert "no encryption" in said
+
+
+def published(world: World, said: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the psql line that step 8 publishes for the cluster as a shell reads it, with what a person writes in."""
+    function = load(ROOT / "functions" / "publish_client_config").__wrapped__.__globals__  # type: ignore[attr-defined]  # wraps() sets it
+    cluster = {"endpoint": HOST, "port": world.server.port, "database": "postgres"}
+    line = function["connection_strings"](cluster, {"realm": REALM}, [])["psql"]
+    for name, value in said.items():
+        line = line.replace(name, value)
+    command: list[str | Path] = [packages.require("psql"), *shlex.split(line)[1:], "-Atc", "SELECT current_user"]
+    environment = {**os.environ, **packages.environment(), "PGHOSTADDR": "127.0.0.1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("gssencmode", ["prefer", "disable"])
+def test_the_published_line_logs_in(
+    world: World, client: Path, monkeypatch: pytest.MonkeyPatch, gssencmode: str
+) -> None:
+    key_of(world, client, "alice")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("PGGSSENCMODE", gssencmode)
+    done = published(world, {"<user>": "alice", "<authorities>": str(world.server.authorities)})
+    assert (done.stdout, done.stderr) == (f"alice@{REALM}\n", "")
+
+
+def test_the_published_line_does_not_log_in_to_somebody_in_between(
+    world: World, client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_of(world, client, "alice")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("PGGSSENCMODE", "disable")  # with it the KDC vouches for the server, and TLS is not needed
+    done = published(world, {"<user>": "alice", "<authorities>": str(BUNDLE)})  # which has not signed for this server
+    assert "certificate verify failed" in done.stderr

@@ -59,7 +59,7 @@ def test_psycopg2_logs_in_with_the_ticket(kdc: Kdc, cache: str) -> None:
     kdc.add_principal(service)
     with temporary_folder() as folder:
         kdc.keytab(Path(folder) / "service.keytab", service)
-        server = Postgres(Path(folder) / "orders", "postgres", "of-the-master-user")
+        server = Postgres(Path(folder) / "orders", "postgres", "of-the-master-user", [HOST])
         server.start()
         try:
             server.join((Path(folder) / "service.keytab").read_bytes(), kdc.client_conf())

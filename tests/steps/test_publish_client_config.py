@@ -81,15 +81,24 @@ def test_a_driver_takes_the_connection_string_whatever_the_database_is_called(st
     parsed = psycopg2.extensions.parse_dsn(conninfo)
     assert parsed["dbname"] == odd
     assert parsed["user"] == "<user>@CORP.EXAMPLE.COM"
-    assert (parsed["host"], parsed["port"], parsed["sslmode"]) == (CLUSTER["endpoint"], "5432", "require")
+    assert (parsed["host"], parsed["port"]) == (CLUSTER["endpoint"], "5432")
+    assert (parsed["sslmode"], parsed["sslrootcert"]) == ("verify-full", "<authorities>")
 
 
 def test_jdbc_and_psql_know_user_and_host(step: Step) -> None:
     connect = publish(step, cluster={**CLUSTER, "database": "a/b"})["connect"]
     assert connect["jdbc"] == (
-        f"jdbc:postgresql://{CLUSTER['endpoint']}:5432/a%2Fb?user=<user>%40CORP.EXAMPLE.COM&sslmode=require"
+        f"jdbc:postgresql://{CLUSTER['endpoint']}:5432/a%2Fb?user=<user>%40CORP.EXAMPLE.COM"
+        "&sslmode=verify-full&sslrootcert=<authorities>"
     )
     assert connect["psql"].startswith(f'psql "host={CLUSTER["endpoint"]} ')
+
+
+def test_whose_certificates_to_trust_is_published_with_the_place_of_the_file(step: Step) -> None:
+    address = "https://truststore.pki.rds.amazonaws.com/eu-central-1/eu-central-1-bundle.pem"
+    assert publish(step)["connect"]["authorities"] == (
+        f"Download {address} once, and write its path in place of <authorities>."
+    )
 
 
 def test_windows_of_a_trusted_domain_gets_the_name_its_forest_knows(step: Step) -> None:

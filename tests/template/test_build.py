@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from aurora_kerberos.authorities import BUNDLE
 from deploy import build
 
 pytestmark = pytest.mark.xdist_group("build")
@@ -28,6 +29,7 @@ def test_the_wheels_are_for_the_architecture(build_for: Callable[[str], Path], a
         (machine,) = struct.unpack_from("<H", library.read_bytes(), 18)
         assert machine == MACHINES[architecture], library
     assert not list(built.glob("*/**/moto"))
+    assert (built / "CommonLayer" / "python" / "aurora_kerberos" / BUNDLE.name).read_bytes() == BUNDLE.read_bytes()
 
 
 def test_what_is_built_can_be_imported_by_the_runtime(

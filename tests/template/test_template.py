@@ -149,13 +149,13 @@ def test_every_role_has_the_boundary_and_the_path(resources: dict[str, Any]) -> 
 
 
 SECRETS = {
-    "CheckDatabase": {"rds!cluster-*", "${SecretPrefix}/*/master-*"},
-    "EnsureDatabaseUsers": {"rds!cluster-*", "${SecretPrefix}/*/master-*"},
-    "RevokeDatabaseUsers": {"rds!cluster-*", "${SecretPrefix}/*/master-*"},
+    "CheckDatabase": {"rds!cluster-*", "${SecretPrefix}/*/master-*", "${AuthoritiesSecret}-??????"},
+    "EnsureDatabaseUsers": {"rds!cluster-*", "${SecretPrefix}/*/master-*", "${AuthoritiesSecret}-??????"},
+    "RevokeDatabaseUsers": {"rds!cluster-*", "${SecretPrefix}/*/master-*", "${AuthoritiesSecret}-??????"},
     "EnsureDirectory": {"${SecretPrefix}/*/admin-*"},
     "EnsureDirectoryUsers": {"${SecretPrefix}/*/users/*"},
     "EnsureTrust": {"${SecretPrefix}/*/trust-*"},
-    "VerifyLogin": {"${CheckSecret}-*"},
+    "VerifyLogin": {"${CheckSecret}-*", "${AuthoritiesSecret}-??????"},
 }
 
 

@@ -130,14 +130,19 @@ def secret(secret_id: str, *fields: str) -> dict[str, str]:
 def secret_content(secret_id: str, remedy: str) -> dict[str, Any]:
     """All of a JSON secret; raises as `secret`, with the remedy."""
     try:
+        content = json.loads(secret_text(secret_id, remedy))
+    except ValueError:
+        # Without a cause: the text that is not JSON may be the secret itself.
+        raise SecretUnusable(f"The secret {secret_id} is not JSON.", remedy) from None
+    return content if isinstance(content, dict) else {}
+
+
+def secret_text(secret_id: str, remedy: str) -> str:
+    """The text of a secret; empty when it holds bytes. Raises as `secret`, with the remedy."""
+    try:
         value = client("secretsmanager").get_secret_value(SecretId=secret_id)
     except ClientError as error:
         if code(error) in {"ResourceNotFoundException", "InvalidRequestException", "DecryptionFailure"}:
             raise SecretUnusable(f"The secret {secret_id} cannot be read: {message(error)}", remedy) from error
         raise
-    try:
-        content = json.loads(value.get("SecretString", ""))
-    except ValueError:
-        # Without a cause: the text that is not JSON may be the secret itself.
-        raise SecretUnusable(f"The secret {secret_id} is not JSON.", remedy) from None
-    return content if isinstance(content, dict) else {}
+    return str(value.get("SecretString", ""))

@@ -31,6 +31,7 @@ class Variable:
 class Environment:
     """The variables of all functions; each function has those that it reads, which a test of the template holds."""
 
+    authorities_secret = Variable()
     external_id = Variable()
     function_security_group = Variable()
     member_role = Variable()

@@ -167,6 +167,10 @@ class DatabaseUnreachable(ConfigurationError):
     """The function cannot open a connection to the database."""
 
 
+class DatabaseNotTrusted(ConfigurationError):
+    """What answers at the cluster's address does not prove by its certificate that it is the cluster."""
+
+
 class DatabaseRefused(ConfigurationError):
     """The database refuses the master user, or one of the statements of step 7."""
 

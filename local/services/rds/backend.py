@@ -51,6 +51,11 @@ def cluster_of(cloud: Cloud, name: str) -> Any:
     raise AwsError("DBClusterNotFoundFault", f"DBCluster {name} not found.", 404)
 
 
+def endpoints(cluster: Any) -> list[str]:
+    """The cluster's names in DNS."""
+    return [cluster.endpoint, cluster.reader_endpoint]
+
+
 def members(cluster: Any) -> list[Any]:
     """The cluster and its instances: all that has a membership."""
     return [cluster, *cluster.members]

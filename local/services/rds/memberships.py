@@ -20,7 +20,7 @@ from local.servers.databases import Databases
 from local.services.directory.directories import SHARED, Directories
 from local.services.ec2.reach import DOMAIN_PORTS, Hosts, obstacles
 from local.services.iam.roles import Roles
-from local.services.rds.backend import Aurora, cluster_of, members, set_status
+from local.services.rds.backend import Aurora, cluster_of, endpoints, members, set_status
 from local.services.rds.events import add_event
 
 ROLE_SETTLES = 10  # virtual seconds until RDS can assume a new role (IAM is eventually consistent)
@@ -137,6 +137,6 @@ def end_joining(cloud: Cloud, cluster: Any) -> None:
         return
     set_status(cluster, "kerberos-enabled")
     realm = cloud.part(Directories).realm(cluster.domain_memberships[0].domain)
-    names = [cluster.endpoint, cluster.reader_endpoint]
-    cloud.part(Databases).join(cluster.resource_id, names, realm, cloud.part(Directories).client_conf())
+    conf = cloud.part(Directories).client_conf()
+    cloud.part(Databases).join(cluster.resource_id, endpoints(cluster), realm, conf)
     cloud.happened(f"{cluster.resource_id} joined the domain of {realm.realm}")

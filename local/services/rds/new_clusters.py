@@ -17,7 +17,7 @@ from local.core.cloud import Cloud
 from local.core.faults import AwsError
 from local.servers.databases import Databases
 from local.services.rds import parameter_groups
-from local.services.rds.backend import cluster_of, moto_rds
+from local.services.rds.backend import cluster_of, endpoints, moto_rds
 from local.services.rds.memberships import check_directory, check_role, end_joining
 
 DEFAULT_VERSION = "16.4"
@@ -33,7 +33,7 @@ def create(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any] | None:
     made = make(cloud, parameters, parameters.get("EngineVersion", DEFAULT_VERSION), parameters["MasterUsername"])
     secret = cloud.client("secretsmanager").get_secret_value(SecretId=made.master_user_secret.secret_arn)
     password = json.loads(secret["SecretString"])["password"]
-    made.port = cloud.part(Databases).add(made.resource_id, parameters["MasterUsername"], password, [])
+    made.port = cloud.part(Databases).add(made.resource_id, endpoints(made), parameters["MasterUsername"], password, [])
     return described(cloud, made)
 
 
@@ -59,7 +59,7 @@ def restored(cloud: Cloud, parameters: Parameters, source: Any) -> Mapping[str, 
     # The API reference: without EngineVersion a snapshot gets the default, and only a point in time its source's.
     of_source = source.engine_version if "SourceDBClusterIdentifier" in parameters else DEFAULT_VERSION
     made = make(cloud, parameters, parameters.get("EngineVersion", of_source), source.master_username)
-    made.port = cloud.part(Databases).copy(source.resource_id, made.resource_id)
+    made.port = cloud.part(Databases).copy(source.resource_id, made.resource_id, endpoints(made))
     return described(cloud, made)
 
 
