@@ -50,7 +50,7 @@ class Cloud(Core):
     """An account and Region with the stack deployed, at home, and others beside it, from `with` to its end.
 
     Args:
-        parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
+        parameters: the stack's parameters, beside VpcId, SubnetIds and ExternalId, which the cloud has its own of.
         takes: how long things take.
         listener: told every moment as it happens.
 
@@ -130,7 +130,8 @@ class Cloud(Core):
                 raise ValueError(f"There is a stack in {account} in {region} already.")
             self.credentials(account)
             network = self.networks.own()
-            given = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), **(parameters or {})}
+            own = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), "ExternalId": deployment.EXTERNAL_ID}
+            given = {**own, **(parameters or {})}
             self.deployed[place] = Deployed(network, given, deployment.deploy(self, given, template))
             return self.deployed[place]
 

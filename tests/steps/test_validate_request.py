@@ -309,13 +309,15 @@ def test_an_input_with_an_unknown_time_to_disturb_is_refused(step: Step, value: 
         plan(step, apply=value)
 
 
-def test_a_tag_that_says_the_opposite_is_a_warning(cloud: Cloud, step: Step) -> None:
+def test_a_tag_that_says_the_opposite_is_not_gone_against(cloud: Cloud, step: Step) -> None:
     tag(cloud, kerberos="disabled")
     listed = {"principals": ["alice"]}
-    assert plan(step, **listed)["warnings"] == ["The tag kerberos is disabled: the next sweep will undo this."]
+    with pytest.raises(StepFailed, match=r"InvalidRequest: The tag kerberos of the cluster is disabled.* to enable"):
+        plan(step, **listed)
     assert plan(step, action="disable")["warnings"] == []
     tag(cloud, kerberos="enabled")
-    assert plan(step, action="disable")["warnings"] == ["The tag kerberos is enabled: the next sweep will undo this."]
+    with pytest.raises(StepFailed, match=r"InvalidRequest: The tag kerberos of the cluster is enabled.* to disable"):
+        plan(step, action="disable")
     assert plan(step, **listed)["warnings"] == []
     tag(cloud, kerberos="soon")
     assert plan(step, **listed)["warnings"] == []
