@@ -392,7 +392,9 @@ def test_the_digest_is_of_what_is_wanted_and_not_of_when_and_by_whom(cloud: Clou
     tag(cloud, kerberos_status="enabled", kerberos_apply="approval", team="sales")
     assert plan(step)["desired"] == before
     assert plan(step, principals=["alice"])["desired"] != before
+    tag(cloud, kerberos="disabled")
     assert plan(step, action="disable")["desired"] != before
+    tag(cloud, kerberos="enabled")
     put(cloud, "/aurora-kerberos/principals/orders", ["alice"])
     assert plan(step)["desired"] == plan(step, principals=["alice"])["desired"]
 
