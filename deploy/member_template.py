@@ -67,6 +67,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "AllowedPattern": "^[0-9]{12}$",
         "Description": "The account whose rollouts may tag clusters here.",
     },
+    "ExternalId": {
+        "Type": "String",
+        "AllowedPattern": r"^[\w+=,.@:/-]{2,256}$",
+        "Description": (
+            "External id that this account's roles ask for, the same as in the stack of ManagementAccountId; one of "
+            "your own, which nobody can guess."
+        ),
+    },
 }
 
 
@@ -96,9 +104,9 @@ def template(artifacts: Mapping[str, str], architecture: str = ARCHITECTURES[0])
 
 
 def without_rollout(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy without what rollouts are started with."""
+    """A copy without what rollouts are started with, and without rules: what they ask for is a parameter's to have."""
     copy: dict[str, Any] = json.loads(json.dumps(source))
-    del copy["Conditions"][ROLLOUT]
+    del copy["Conditions"][ROLLOUT], copy["Rules"]
     for section in ("Resources", "Outputs"):
         copy[section] = {name: value for name, value in copy[section].items() if value.get("Condition") != ROLLOUT}
     return copy

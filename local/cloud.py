@@ -53,7 +53,7 @@ class Cloud(Core):
     """An account and Region with the stack deployed, at home, and others beside it, from `with` to its end.
 
     Args:
-        parameters: the stack's parameters, beside VpcId and SubnetIds, which the cloud has its own of.
+        parameters: the stack's parameters, beside VpcId, SubnetIds and ExternalId, which the cloud has its own of.
         takes: how long things take.
         listener: told every moment as it happens.
 
@@ -134,7 +134,12 @@ class Cloud(Core):
             self.credentials(account)
             network = self.networks.own()
             # The servers have no certificates of RDS's: the stack is told of their authority as its owner would do it.
-            own = {"VpcId": network.vpc, "SubnetIds": ",".join(network.subnets), "AuthoritiesSecret": AUTHORITIES}
+            own = {
+                "VpcId": network.vpc,
+                "SubnetIds": ",".join(network.subnets),
+                "ExternalId": deployment.EXTERNAL_ID,
+                "AuthoritiesSecret": AUTHORITIES,
+            }
             store_authority(place)
             given = {**own, **(parameters or {})}
             self.deployed[place] = Deployed(network, given, deployment.deploy(self, given, template))

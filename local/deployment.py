@@ -15,9 +15,13 @@ from local.services.lambda_functions import Functions
 
 STACK = "aurora-kerberos"
 
+EXTERNAL_ID = "of-the-local-run"  # which every role of another account asks for
+
 UNKNOWN_TO_MOTO = {
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
     SCHEDULE,
 }
@@ -49,12 +53,16 @@ def expanded() -> str:
     return json.dumps({**plain(), "Resources": known})
 
 
-def deploy_directory_account(cloud: Cloud, account: str) -> None:
-    """The role of `directory-account.yaml` in the directory's account, for the stack in its own."""
+def deploy_directory_account(cloud: Cloud, account: str, vpc: str) -> None:
+    """The role of `directory-account.yaml` in the account of a directory in this VPC, for the stack in its own."""
     cloud.client("cloudformation", account).create_stack(
         StackName=STACK,
         TemplateBody=(ROOT / "directory-account.yaml").read_text(),
-        Parameters=[{"ParameterKey": "WorkflowAccountId", "ParameterValue": cloud.home}],
+        Parameters=[
+            {"ParameterKey": "WorkflowAccountId", "ParameterValue": cloud.home},
+            {"ParameterKey": "ExternalId", "ParameterValue": EXTERNAL_ID},
+            {"ParameterKey": "VpcIds", "ParameterValue": vpc},
+        ],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
 

@@ -51,6 +51,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 
     if cluster:
         refuse_unfit(cluster, request)
+        planning.refuse_contradicted(action, tags)
         if unfinished := being_made(cluster, request, by_tag):
             return unfinished
     service_role.sts_partition()
@@ -122,7 +123,6 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
             *availability.warnings(region(), planned["engine_version"]),
             *([] if listed else ["No principals are listed: nobody will be able to log in."]),
             *planning.unknown_realms([*principals, *checked], realm, settings.trusts),
-            *planning.contradicted(request.action, tags),
         ],
     }
 
@@ -139,7 +139,7 @@ def to_leave(cluster: dict[str, Any], request: Request, settings: Settings, tags
         "allowed_roles": [],
         "network": planning.wanted_network(settings),
         "client_parameters": f"{settings.parameter_prefix}/clients/{planned['id']}",
-        "warnings": planning.contradicted("disable", tags),
+        "warnings": [],
     }
 
 

@@ -96,7 +96,7 @@ def _before_call(
             if function:
                 with places.at(getattr(calling, "place", places.HOME)):
                     role = role or cloud.part(Functions).role(function)
-                calling.role = f"arn:aws:iam::{account}:role/{role}"
+                calling.role = resources.role_arn(cloud, role)
                 policies.authorize(cloud, call, role)
             # What a fake calls is AWS's own business.
             answer = None if inner and not function else _struck(cloud, call, model, _attempts(context))

@@ -114,7 +114,7 @@ def add_directory_here(cloud: Cloud, directory: Directory) -> None:
     """A directory of the present account and Region."""
     placed = cloud.networks.named(directory.vpc)
     if directory.account != cloud.home and directory.place not in cloud.deployed:
-        deployment.deploy_directory_account(cloud, directory.account)
+        deployment.deploy_directory_account(cloud, directory.account, placed.vpc)
     backend = moto_ds.ds_backends[cloud.account][cloud.region]
     made = backend.create_microsoft_ad(
         region=cloud.region,

@@ -39,7 +39,7 @@ class Organization(BaseModel):
     units: dict[str, list[str]] = Field(
         default_factory=dict,
         description="Organizational unit → its accounts; `Workloads/Test` is a unit in `Workloads`. An execution's "
-        "input means one by `$name`.",
+        "input means one by `$name`, and the root by `$root`.",
     )
     suspended: list[str] = Field(default_factory=list, description="Accounts that have been closed.")
     administrators: list[str] = Field(
@@ -72,7 +72,7 @@ def establish(cloud: Cloud, wanted: str | Organization, accounts: Iterable[str] 
     units = {"": backend.org.root_id}
     for name in described.units:
         make_unit(client, name, units)
-    cloud.named.update({name: unit for name, unit in units.items() if name})
+    cloud.named.update({name or "root": unit for name, unit in units.items()})
     parents = {account: units[name] for name, within in described.units.items() for account in within}
     for account in dict.fromkeys([*parents, *described.suspended, *described.administrators, *accounts]):
         if account == described.management:

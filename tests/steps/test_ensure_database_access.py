@@ -19,8 +19,8 @@ APART = Vpc(name="apart", cidrs=["10.9.0.0/16"])
 
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
-    """Nothing but the stack."""
-    with Cloud() as running:
+    """Nothing but the stack, which may change the network of all VPCs."""
+    with Cloud({"NetworkVpcIds": "vpc-*"}) as running:
         yield running
 
 

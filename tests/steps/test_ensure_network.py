@@ -154,7 +154,7 @@ Make = Callable[..., Situation]
 @pytest.fixture
 def make() -> Iterator[Make]:
     """A cluster in the default VPC, a directory in another; as the test wants them."""
-    with Cloud({"DirectoryAccountRole": ROLE}) as cloud:
+    with Cloud({"DirectoryAccountRole": ROLE, "NetworkVpcIds": "vpc-*"}) as cloud:
 
         def situation(
             vpcs: Sequence[Vpc] = (IDENTITY,), directory: dict[str, Any] | None = None, **cluster: Any

@@ -309,13 +309,15 @@ def test_an_input_with_an_unknown_time_to_disturb_is_refused(step: Step, value: 
         plan(step, apply=value)
 
 
-def test_a_tag_that_says_the_opposite_is_a_warning(cloud: Cloud, step: Step) -> None:
+def test_a_tag_that_says_the_opposite_is_not_gone_against(cloud: Cloud, step: Step) -> None:
     tag(cloud, kerberos="disabled")
     listed = {"principals": ["alice"]}
-    assert plan(step, **listed)["warnings"] == ["The tag kerberos is disabled: the next sweep will undo this."]
+    with pytest.raises(StepFailed, match=r"InvalidRequest: The tag kerberos of the cluster is disabled.* to enable"):
+        plan(step, **listed)
     assert plan(step, action="disable")["warnings"] == []
     tag(cloud, kerberos="enabled")
-    assert plan(step, action="disable")["warnings"] == ["The tag kerberos is enabled: the next sweep will undo this."]
+    with pytest.raises(StepFailed, match=r"InvalidRequest: The tag kerberos of the cluster is enabled.* to disable"):
+        plan(step, action="disable")
     assert plan(step, **listed)["warnings"] == []
     tag(cloud, kerberos="soon")
     assert plan(step, **listed)["warnings"] == []
@@ -390,7 +392,9 @@ def test_the_digest_is_of_what_is_wanted_and_not_of_when_and_by_whom(cloud: Clou
     tag(cloud, kerberos_status="enabled", kerberos_apply="approval", team="sales")
     assert plan(step)["desired"] == before
     assert plan(step, principals=["alice"])["desired"] != before
+    tag(cloud, kerberos="disabled")
     assert plan(step, action="disable")["desired"] != before
+    tag(cloud, kerberos="enabled")
     put(cloud, "/aurora-kerberos/principals/orders", ["alice"])
     assert plan(step)["desired"] == plan(step, principals=["alice"])["desired"]
 

@@ -143,7 +143,9 @@ def test_network_and_code_are_what_each_account_and_region_has(template: Templat
     assert {name for name, each in parameters.items() if "Default" not in each} == {
         "ManagementAccountId",
         "ArtifactBucket",
+        "ExternalId",
     }
+    assert not re.fullmatch(parameters["ExternalId"]["AllowedPattern"], "")
     assert not re.fullmatch(parameters["ManagementAccountId"]["AllowedPattern"], "")
     assert all(each["Description"] for each in parameters.values())
 
@@ -151,7 +153,7 @@ def test_network_and_code_are_what_each_account_and_region_has(template: Templat
 def test_parameters_are_the_stack_s_but_for_the_rollout(template: Template, whole: Template) -> None:
     added = {"ArtifactBucket", "ArtifactPrefix"}
     assert set(template["Parameters"]) == set(whole["Parameters"]) - {"Rollout"} | added
-    changed = {"VpcId", "SubnetIds", "ManagementAccountId", "Architecture"}
+    changed = {"VpcId", "SubnetIds", "ManagementAccountId", "ExternalId", "Architecture"}
     for name in set(template["Parameters"]) - added - changed:
         assert template["Parameters"][name] == whole["Parameters"][name]
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
@@ -359,7 +361,7 @@ def test_a_member_account_can_deploy_it(cloud: Cloud) -> None:
     role = cloud.client("iam", *place).get_role(RoleName=f"aurora-kerberos-member-{place.region}")["Role"]
     (trusted,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trusted["Principal"] == {"AWS": f"arn:aws:iam::{cloud.home}:root"}
-    assert trusted["Condition"] == {"StringEquals": {"sts:ExternalId": "aurora-kerberos"}}
+    assert trusted["Condition"]["StringEquals"] == {"sts:ExternalId": deployment.EXTERNAL_ID}
 
 
 def called(path: Path) -> set[str]:

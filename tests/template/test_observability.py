@@ -211,11 +211,12 @@ def test_who_fills_a_queue_may_and_nobody_else() -> None:
     """EventBridge and SNS by the queue's policy; EventBridge Scheduler and Lambda by their roles."""
     by_policy = {}
     for policy in of_type("AWS::SQS::QueuePolicy").values():
-        (statement,) = policy["PolicyDocument"]["Statement"]
         (queue,) = policy["Queues"]
-        assert statement["Resource"] == {"Fn::GetAtt": [queue["Ref"], "Arn"]}
-        assert list(statement["Condition"]["ArnEquals"]) == ["aws:SourceArn"]
-        by_policy[queue["Ref"]] = statement["Principal"]["Service"]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Resource"] == {"Fn::GetAtt": [queue["Ref"], "Arn"]}
+            if statement["Effect"] == "Allow":
+                assert list(statement["Condition"]["ArnEquals"]) == ["aws:SourceArn"]
+                by_policy[queue["Ref"]] = statement["Principal"]["Service"]
     assert by_policy == {"LostEvents": "events.amazonaws.com", "UndeliveredNotifications": "sns.amazonaws.com"}
     by_role = {
         (name, statement["Resource"]["Fn::GetAtt"][0])

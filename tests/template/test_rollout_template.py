@@ -15,7 +15,9 @@ import pytest
 from aurora_kerberos import names
 from deploy import templates
 from local.cloud import Cloud
+from local.deployment import EXTERNAL_ID
 from local.services.iam import policies
+from local.services.iam.keys import Context
 
 DEFINITION = templates.definition("statemachine/rollout.asl.yaml")
 PARENT: Mapping[str, Mapping[str, Any]] = DEFINITION["States"]
@@ -27,6 +29,7 @@ TASKS = {name: state for name, state in ALL.items() if state["Type"] == "Task"}
 FUNCTIONS = {"ListAccounts", "DiscoverClusters", "PlanWaves", "EnrollCluster", "JudgeWave", "ReportRollout"}
 OTHERS = {
     "RolloutBucket",
+    "RolloutBucketPolicy",
     "RolloutFailed",
     "RolloutStateMachine",
     "RolloutStateMachineLogs",
@@ -128,7 +131,7 @@ CLUSTER = "arn:aws:rds:eu-central-1:123456789012:cluster:orders"
 @pytest.fixture(scope="module")
 def member() -> tuple[Any, list[Any]]:
     """The role's trust policy and its statements, as deployed."""
-    with Cloud({"ManagementAccountId": "210987654321"}) as cloud:
+    with Cloud({"ManagementAccountId": "210987654321", "RolePath": "/databases/"}) as cloud:
         name = f"aurora-kerberos-member-{cloud.region}"
         role = cloud.client("iam").get_role(RoleName=name)["Role"]
         return role["AssumeRolePolicyDocument"], list(policies.statements_of(cloud.home, name))
@@ -137,7 +140,11 @@ def member() -> tuple[Any, list[Any]]:
 def test_the_member_role_is_for_the_management_account_with_the_external_id(member: tuple[Any, list[Any]]) -> None:
     (trust,) = member[0]["Statement"]
     assert trust["Principal"] == {"AWS": "arn:aws:iam::210987654321:root"}
-    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "aurora-kerberos"}}
+    roles = "arn:aws:iam::210987654321:role/databases/aurora-kerberos"
+    assert trust["Condition"] == {
+        "StringEquals": {"sts:ExternalId": EXTERNAL_ID},
+        "ArnLike": {"aws:PrincipalArn": [f"{roles}-DiscoverClustersRole-*", f"{roles}-EnrollClusterRole-*"]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -159,7 +166,7 @@ def test_the_member_role_is_for_the_management_account_with_the_external_id(memb
 def test_the_member_role_finds_clusters_and_tags_them_and_nothing_else(
     member: tuple[Any, list[Any]], action: str, keys: list[str], allowed: bool
 ) -> None:
-    context = {"aws:TagKeys": keys}
+    context: Context = {"aws:TagKeys": keys, **{f"aws:RequestTag/{key}": names.ENABLED for key in keys}}
     assert policies.allows(member[1], action, CLUSTER, context) == allowed
     assert not policies.allows(member[1], action, CLUSTER.replace("eu-central-1", "eu-west-1"), context)
     assert not policies.allows(member[1], action, CLUSTER.replace(":cluster:", ":db:"), context)

@@ -80,7 +80,11 @@ class StackIncomplete(ConfigurationError):
 class AccessDenied(ConfigurationError):
     """AWS denied a call to the function's role."""
 
-    remedy = "Look for a service control policy, permission boundary or key policy that denies the named action."
+    remedy = (
+        "Look for a service control policy, permission boundary or key policy that denies the named action. If it "
+        "changes the network of another VPC than VpcId, name that VPC in NetworkVpcIds (in another account, in VpcIds "
+        "of directory-account.yaml)."
+    )
 
 
 class DirectoryNotFound(ConfigurationError):

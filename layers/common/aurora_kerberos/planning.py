@@ -218,7 +218,11 @@ def unknown_realms(principals: list[Principal], realm: str, trusts: list[Trust])
     ]
 
 
-def contradicted(action: str, tags: Mapping[str, str]) -> list[str]:
-    """A warning when the cluster's tag asks for the opposite, which the sweep will see to."""
-    by_tag = desired.ACTIONS.get(tags.get(names.TAG, ""), action)
-    return [] if by_tag == action else [f"The tag {names.TAG} is {tags[names.TAG]}: the next sweep will undo this."]
+def refuse_contradicted(action: str, tags: Mapping[str, str]) -> None:
+    """Refuse to go against the cluster's tag; the policies of the steps have no permission for it either."""
+    if desired.ACTIONS.get(tags.get(names.TAG, ""), action) != action:
+        wanted = names.ENABLED if action == "enable" else names.DISABLED
+        raise InvalidRequest(
+            f"The tag {names.TAG} of the cluster is {tags[names.TAG]}, and the request is to {action}.",
+            f"Set the tag to {wanted} instead, which is all that is needed, or take it off and start again.",
+        )

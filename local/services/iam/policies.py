@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from moto.iam.models import iam_backends
@@ -15,7 +15,8 @@ from moto.iam.models import iam_backends
 from local.core.calls import Call
 from local.core.cloud import Cloud
 from local.core.faults import AwsError, Unmodelled
-from local.services.iam.resources import UNAUTHORIZED, Context, listed, required
+from local.services.iam.keys import Context
+from local.services.iam.resources import UNAUTHORIZED, listed, required
 
 
 def authorize(cloud: Cloud, call: Call, role: str) -> None:
@@ -61,21 +62,59 @@ def allows(policies: list[Mapping[str, Any]], action: str, resource: str, contex
 
 
 def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
-    """Whether all conditions of a statement hold; ForAllValues for each value of its key, be there none.
+    """Whether all conditions of a statement hold; names of keys are alike in upper and lower case.
 
     Raises:
         Unmodelled: an operator that is not modelled here.
     """
-    for operator, keys in conditions.items():
-        if operator.removeprefix("ForAllValues:") not in {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}:
-            raise Unmodelled(f"The local IAM does not know the condition operator {operator}. Add it to {__name__}.")
-        alike = matches if operator.endswith("Like") else str.__eq__
-        for key, wanted in keys.items():
-            if not all(any(alike(each, value) for each in listed(wanted)) for value in listed(context.get(key, ""))):
-                return False
-    return True
+    known = {key.lower(): listed(value) for key, value in context.items()}
+    return all(
+        holds(operator, listed(wanted), known.get(key.lower(), []))
+        for operator, keys in conditions.items()
+        for key, wanted in keys.items()
+    )
+
+
+def holds(operator: str, wanted: list[str], values: list[str]) -> bool:
+    """Whether a condition holds for the values of its key, of which there are none when the call has no such key.
+
+    Without a value, what is negated holds, and so does ForAllValues; nothing else does ("IAM JSON policy elements:
+    Condition operators" and "Set operators for multivalued context keys", IAM user guide).
+
+    Raises:
+        Unmodelled: an operator that is not modelled here.
+    """
+    name = operator.removeprefix("ForAllValues:")
+    alike = OPERATORS.get(name.replace("Not", ""))
+    if alike is None:
+        raise Unmodelled(f"The local IAM does not know the condition operator {operator}. Add it to {__name__}.")
+    found = [any(alike(each, value) for each in wanted) for value in values]
+    if "Not" in name:
+        return not any(found)
+    return all(found) and (bool(found) or name != operator)
+
+
+def same_arn(pattern: str, value: str) -> bool:
+    """Each part of an ARN by itself; ArnEquals knows wildcards as ArnLike does."""
+    parts = pattern.split(":", 5), value.split(":", 5)
+    return len(parts[0]) == len(parts[1]) and all(matches(*pair) for pair in zip(*parts, strict=True))
+
+
+def same_but_for_case(wanted: str, value: str) -> bool:
+    """As people write names."""
+    return wanted.lower() == value.lower()
 
 
 def matches(pattern: str, value: str) -> bool:
     """IAM's wildcards: only `*` and `?` are special."""
     return fnmatch.fnmatchcase(value, pattern.replace("[", "[[]"))
+
+
+OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
+    "ArnEquals": same_arn,
+    "ArnLike": same_arn,
+    "Bool": same_but_for_case,
+    "StringEquals": str.__eq__,
+    "StringEqualsIgnoreCase": same_but_for_case,
+    "StringLike": matches,
+}

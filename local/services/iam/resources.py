@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
+from local.core.calls import Parameters
 from local.core.cloud import Cloud
 from local.core.faults import Unmodelled
 from local.services.directory.directories import Directories
+from local.services.iam import keys
+from local.services.iam.keys import Context
 from local.services.organizations import Accounts
-
-Parameters = Mapping[str, Any]
-
-Context = Mapping[str, str | list[str]]  # condition keys and their values
 
 NONE = "*"  # the operation has no resource level
 
@@ -66,8 +66,11 @@ def _requested_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
 
 
 def _accepted_peering(cloud: Cloud, parameters: Parameters) -> list[str]:
-    """The accepter's VPC, whichever that is, and the peering."""
-    return [cloud.arn("ec2", "vpc/vpc-0"), _ec2("vpc-peering-connection", "VpcPeeringConnectionId")(cloud, parameters)]
+    """The accepter's VPC, and the peering."""
+    name = parameters["VpcPeeringConnectionId"]
+    peering = ec2_backends[cloud.account][cloud.region].vpc_pcxs.get(name)
+    vpc = peering.peer_vpc.id if peering else "vpc-0"
+    return [cloud.arn("ec2", f"vpc/{vpc}"), cloud.arn("ec2", f"vpc-peering-connection/{name}")]
 
 
 def _new_cluster(cloud: Cloud, parameters: Parameters) -> list[str]:
@@ -258,9 +261,6 @@ BEHIND_THE_CALLS = {
     },
 }
 
-# Condition keys that are parameters of the call.
-KEYS = {"iam:PolicyARN": "PolicyArn", "iam:PermissionsBoundary": "PermissionsBoundary"}
-
 # Actions that AWS checks beside the one of the call: {call: (parameter that brings it in, action)}.
 TAGGING = {
     "rds:CreateDBCluster": ("Tags", "rds:AddTagsToResource"),
@@ -288,15 +288,9 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
             '"Actions, resources, and condition keys" of the service, Service Authorization Reference.'
         )
     resources: list[str] = listed(RESOURCES[call](cloud, parameters))
-    tagged = tags_of(parameters)
-    context: Context = {**tagged, **{key: parameters[name] for key, name in KEYS.items() if name in parameters}}
-    if call == "events:PutEvents":
-        context = {"events:source": [entry["Source"] for entry in parameters["Entries"]]}
-    if service == "dynamodb":
-        leading = parameters.get("Key") or parameters.get("Item") or parameters["ExpressionAttributeValues"]
-        context = {"dynamodb:LeadingKeys": next(iter(leading.values()))["S"]}
+    tagged, context = keys.of_tags(parameters), keys.of_call(cloud, call, parameters)
     for resource in resources:
-        yield call, resource, context
+        yield call, resource, {**keys.of_resource(cloud, resource), **context}
     if service == "ds-data":
         yield "ds:AccessDSData", resources[0], {}
     name, action = TAGGING.get(call, ("", ""))
@@ -305,7 +299,7 @@ def required(cloud: Cloud, service: str, operation: str, parameters: Parameters)
         if call == "ds:CreateMicrosoftAD":
             yield action, cloud.arn("ds", "directory/d-0"), tagged
         elif service == "ec2":
-            yield action, resources[-1], {"ec2:CreateAction": operation}
+            yield action, resources[-1], {"ec2:CreateAction": operation, **tagged}
         else:
             yield action, resources[0], tagged
     if service == "secretsmanager" and (key := key_of(cloud, operation, parameters)):
@@ -326,13 +320,6 @@ def key_of(cloud: Cloud, operation: str, parameters: Parameters) -> str:
             described = cloud.client("secretsmanager").describe_secret(SecretId=parameters["SecretId"])
             return str(described["KmsKeyId"])
     return str(parameters.get("KmsKeyId", ""))
-
-
-def tags_of(parameters: Parameters) -> Context:
-    """The condition keys that the tags in a call are."""
-    tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
-    keys = [*tags, *parameters.get("TagKeys", [])]
-    return {"aws:TagKeys": keys, **{f"aws:RequestTag/{key}": value for key, value in tags.items()}} if keys else {}
 
 
 def listed(value: Any) -> list[Any]:
