@@ -70,7 +70,8 @@ def handler(arguments: Arguments) -> Ready:
     """Ready with the outcome, when all five are written and the lease of the cluster is given back."""
     outcome, execution = outcome_of(arguments), arguments["execution"]
     arn = names.cluster_arn(outcome["cluster"], execution)
-    result = Ready({**outcome, "steps": arguments["steps"], "warnings": arguments["plan"].get("warnings", [])})
+    warnings = [*arguments["plan"].get("warnings", []), *arguments["steps"].get("directory", {}).get("warnings", [])]
+    result = Ready({**outcome, "steps": arguments["steps"], "warnings": warnings})
     if arn and outcome["outcome"] != SUPERSEDED and leases.holder_of(arn) not in ("", execution):
         logger.warning("Another execution has taken over: the outcome is its to record")
         return result

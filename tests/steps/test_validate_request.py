@@ -14,7 +14,7 @@ from local.cloud import Cloud
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
+from tests.steps.conftest import FAR, FAR_ROLE, ROLE, Step, StepFailed, set_of_stack
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
 
@@ -248,6 +248,26 @@ def test_another_domain_is_refused_before_anything_is_done(cloud: Cloud, step: S
     )
     with pytest.raises(StepFailed, match=said + r' is asked for\..*"move": true'):
         plan(step)
+
+
+def test_so_is_a_domain_of_the_same_name_that_a_stranger_owns(cloud: Cloud, step: Step) -> None:
+    add_directory(cloud, Directory(dns_name="corp.example.com", account="666666666666", shared="Shared"))
+    (share,) = cloud.directories.shares
+    member(cloud, share.shared_id)
+    said = rf"(?s)DirectoryNotTrusted: .*{share.shared_id}.*account 666666666666 shares.*DirectoryOwnerAccounts"
+    with pytest.raises(StepFailed, match=said):
+        plan(step)
+    assert plan(step, move=True)["directory"]["owners"] == []
+    assert plan(step, action="disable")["action"] == "disable"
+    set_of_stack(cloud, directory_owner_accounts="666666666666,210987654321")
+    assert plan(step)["directory"]["owners"] == ["666666666666", "210987654321"]
+    set_of_stack(cloud, directory_owner_accounts="", directory_id=share.shared_id)
+    assert plan(step)["directory"]["id"] == share.shared_id
+
+
+def test_with_a_role_in_the_directory_s_account_only_that_account_is_trusted(cloud: Cloud, step: Step) -> None:
+    set_of_stack(cloud, directory_account_role=FAR_ROLE, directory_owner_accounts="666666666666")
+    assert plan(step)["directory"]["owners"] == [FAR]
 
 
 def test_who_may_move_says_the_input_or_the_setting(cloud: Cloud, step: Step) -> None:

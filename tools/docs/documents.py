@@ -100,7 +100,7 @@ def of_the_template() -> dict[str, str]:
     text, _ = templates.source()["Resources"]["StackSettings"]["Properties"]["Value"]["Fn::Sub"]
     named = re.findall(r"^(\w+)=\$\{(\w+)\}$", text, flags=re.MULTILINE)
     known = {name: value.removesuffix("Parameter") for name, value in named}  # a parameter of the stack's own
-    known["subnet_ids"] = "SubnetIds"
+    known |= {"subnet_ids": "SubnetIds", "directory_owner_accounts": "DirectoryOwnerAccounts"}
     return {
         name: f"`{parameter}`: {' '.join(parameters[parameter]['Description'].split())}"
         for name, parameter in known.items()

@@ -87,6 +87,10 @@ class DirectoryAmbiguous(ConfigurationError):
     """More than one directory has the DNS name."""
 
 
+class DirectoryNotTrusted(ConfigurationError):
+    """The directory belongs to an account that the stack does not name: anybody can share one under any DNS name."""
+
+
 class DirectoryUnusable(ConfigurationError):
     """The directory is of the wrong type, failed, or is being deleted."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, desired, names, new_clusters
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import DirectoryNotFound, InvalidRequest, SecretUnusable
 from aurora_kerberos.plan import Cluster, Creation, DirectoryUsers, Network, WantedDirectory
@@ -140,7 +141,14 @@ def wanted_directory(settings: Settings) -> WantedDirectory:
         "subnet_ids": settings.subnet_ids,
         "admin_secret": f"{settings.secret_prefix}/{dns_name.lower()}/admin",
         "role": settings.directory_account_role,
+        "owners": owners(settings),
     }
+
+
+def owners(settings: Settings) -> list[str]:
+    """The accounts whose directories are trusted: that of the role, or those that the stack names."""
+    role = settings.directory_account_role
+    return [Arn.parse(role).account] if role else settings.directory_owner_accounts
 
 
 def wanted_trust(trust: Trust, settings: Settings) -> WantedTrust:

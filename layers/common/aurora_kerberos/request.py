@@ -246,6 +246,7 @@ class Settings(BaseModel):
     directory_dns_name: DnsName
     directory_edition: str
     directory_account_role: str
+    directory_owner_accounts: list[str]
     directory_share_method: Literal["HANDSHAKE", "ORGANIZATIONS"]
     network: Literal["managed", "existing"]
     apply: Apply
@@ -275,7 +276,8 @@ class Settings(BaseModel):
             InvalidRequest: names every field that is wrong.
         """
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
-        given["subnet_ids"] = given.get("subnet_ids", "").split(",")
+        for field in ("subnet_ids", "directory_owner_accounts"):
+            given[field] = [each for each in given.get(field, "").split(",") if each]
         return parse(cls, {**given, **more}, "The settings")
 
 
