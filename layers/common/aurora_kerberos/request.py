@@ -234,10 +234,10 @@ class Group(BaseModel):
 
 
 class Settings(BaseModel):
-    """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>/stack`.
+    """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>.stack`.
 
-    Settings that do not fit a parameter of the stack are in the SSM parameter `<ParameterPrefix>/settings`, a JSON
-    object with the same fields. If a field is in both, this object wins.
+    The last three are what people write: each is a JSON list in an SSM parameter of its own. Nothing else can be
+    written there, so whoever may write them decides nothing but them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -260,17 +260,23 @@ class Settings(BaseModel):
     default_principals: str
     check_principal: Principal
     check_secret: str
-    trusts: list[Trust] = Field([], description="On-premises domains that the directory trusts (step 2).")
-    users: list[User] = Field([], description="Users of the directory, created if missing (step 4).")
-    groups: list[Group] = Field([], description="Groups of the directory, created if missing (step 4).")
+    trusts: list[Trust] = Field(
+        [], description="On-premises domains that the directory trusts (step 2), in `<ParameterPrefix>/trusts`."
+    )
+    users: list[User] = Field(
+        [], description="Users of the directory, created if missing (step 4), in `<ParameterPrefix>/users`."
+    )
+    groups: list[Group] = Field(
+        [], description="Groups of the directory, created if missing (step 4), in `<ParameterPrefix>/groups`."
+    )
 
     @classmethod
-    def read(cls, of_stack: str, more: Mapping[str, Any]) -> Settings:
-        """The settings of a stack, completed by the JSON settings.
+    def read(cls, of_stack: str, lists: Mapping[str, Any]) -> Settings:
+        """The settings of a stack, with the lists of people.
 
         Args:
             of_stack: the stack's own, `field=value` in each line, as `StackSettings` in `template.yaml` writes them.
-            more: what people have written.
+            lists: what people have written: trusts, users and groups.
 
         Raises:
             InvalidRequest: names every field that is wrong.
@@ -278,7 +284,7 @@ class Settings(BaseModel):
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
         for field in ("subnet_ids", "directory_owner_accounts"):
             given[field] = [each for each in given.get(field, "").split(",") if each]
-        return parse(cls, {**given, **more}, "The settings")
+        return parse(cls, {**given, **lists}, "The settings")
 
 
 Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9][0-9]?)%$")]
