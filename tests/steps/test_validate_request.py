@@ -360,6 +360,29 @@ def test_what_is_no_setting_at_all_is_named_too(cloud: Cloud, step: Step) -> Non
         plan(step)
 
 
+@pytest.mark.parametrize(
+    ("secret", "taken"),
+    [
+        ("", True),
+        ("aurora-kerberos/onprem.example.com/trust", True),
+        ("aurora-kerberos/lab.example.com/trust", False),
+        ("aurora-kerberos/corp.example.com/admin", False),
+        ("aurora-kerberos/x/onprem.example.com/trust", False),
+    ],
+)
+def test_a_trust_is_made_with_no_other_trust_s_password(cloud: Cloud, step: Step, secret: str, taken: bool) -> None:
+    trust = {"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"], "password_secret": secret}
+    put(cloud, "/aurora-kerberos/trusts", [trust])
+    if taken:
+        assert plan(step)["trusts"][0]["password_secret"] == "aurora-kerberos/onprem.example.com/trust"
+        return
+    said = (
+        rf"(?s)InvalidRequest: .* names the secret {secret}\..*in the secret aurora-kerberos/onprem.example.com/trust"
+    )
+    with pytest.raises(StepFailed, match=said):
+        plan(step)
+
+
 @pytest.mark.parametrize("value", [{"name": "dave"}, [{"nam": "dave"}], ["dave"]])
 def test_a_list_that_is_malformed_is_named(cloud: Cloud, step: Step, value: Any) -> None:
     put(cloud, "/aurora-kerberos/users", value)

@@ -100,7 +100,7 @@ class DirectoryAccountRoleMissing(ConfigurationError):
 
 
 class TrustDiffers(ConfigurationError):
-    """A trust with the domain exists, but has another direction or type than the settings say."""
+    """A trust or conditional forwarder exists, but has another direction, type or address than the list of trusts."""
 
 
 class TrustNotVerified(ConfigurationError):

@@ -152,12 +152,18 @@ def owners(settings: Settings) -> list[str]:
 
 
 def wanted_trust(trust: Trust, settings: Settings) -> WantedTrust:
-    """One trust for `ensure_trust`."""
+    """One trust for `ensure_trust`; refused when it would be made with the password of another one."""
+    secret = f"{settings.secret_prefix}/{trust.domain}/trust"
+    if trust.password_secret not in {"", secret}:
+        raise InvalidRequest(
+            f"The trust with {trust.domain} names the secret {trust.password_secret}.",
+            f"Store its password in the secret {secret}, and take password_secret out of the list of trusts.",
+        )
     return {
         "domain": trust.domain,
         "direction": trust.direction,
         "dns_ips": [str(address) for address in trust.dns_ips],
-        "password_secret": trust.password_secret or f"{settings.secret_prefix}/{trust.domain}/trust",
+        "password_secret": secret,
     }
 
 

@@ -206,10 +206,7 @@ class Trust(BaseModel):
     ]
     password_secret: Annotated[
         str,
-        Field(
-            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` by default. Another "
-            "name must begin with the prefix and end with `/trust` as well."
-        ),
+        Field(description="Secret with the trust's `password`. It is always `<SecretPrefix>/<domain>/trust`."),
     ] = ""
 
 
