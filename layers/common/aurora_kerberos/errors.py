@@ -119,6 +119,10 @@ class DirectoryGroupUnfit(ConfigurationError):
     """A group of the directory is missing, is not a security group, or something that is not a group has its name."""
 
 
+class DirectoryGroupNotAllowed(ConfigurationError):
+    """A group is to get members that was not made here, and the stack's parameter AllowedGroups does not have it."""
+
+
 class DirectoryUserUnfit(ConfigurationError):
     """A user of the directory is missing, or something that is not a user has the name."""
 

@@ -173,9 +173,10 @@ def wanted_users(listed: list[Listed], settings: Settings, dns_name: str) -> Dir
         {**user.model_dump(), "secret": f"{settings.secret_prefix}/{dns_name}/users/{user.name}"}
         for user in settings.users
     ]
+    allowed = {name.lower() for name in settings.allowed_groups}
     return {
         "users": users,
-        "groups": [group.model_dump() for group in settings.groups],
+        "groups": [{**group.model_dump(), "allowed": group.name.lower() in allowed} for group in settings.groups],
         "principal_groups": [group.model_dump() for group in listed if isinstance(group, PrincipalGroup)],
     }
 

@@ -222,7 +222,10 @@ class User(BaseModel):
 
 
 class Group(BaseModel):
-    """A security group of the directory, which is created if it is missing, with at least these members (step 4)."""
+    """A security group of the directory, which is created if it is missing, with at least these members (step 4).
+
+    A group that was not made here gets members only if the stack's parameter `AllowedGroups` has its name.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -254,6 +257,7 @@ class Settings(BaseModel):
     service_role_name: str
     parameter_prefix: str
     secret_prefix: str
+    allowed_groups: list[GroupName]
     default_principals: str
     check_principal: Principal
     check_secret: str
@@ -279,7 +283,7 @@ class Settings(BaseModel):
             InvalidRequest: names every field that is wrong.
         """
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
-        for field in ("subnet_ids", "directory_owner_accounts"):
+        for field in ("subnet_ids", "directory_owner_accounts", "allowed_groups"):
             given[field] = [each for each in given.get(field, "").split(",") if each]
         return parse(cls, {**given, **lists}, "The settings")
 
