@@ -196,8 +196,8 @@ def delete_own(cloud: Cloud) -> None:
 @pytest.mark.parametrize("status", ["Shared", "PendingAcceptance"])
 def test_a_stranger_s_directory_of_the_same_name_is_ignored_and_reported(cloud: Cloud, step: Step, status: str) -> None:
     theirs = stranger(cloud, status)
-    for owners in ({}, {"owners": []}, {"owners": [FAR]}):
-        outputs = step("EnsureDirectory", directory=wanted(cloud, **owners))["outputs"]
+    for looked_for in (wanted(cloud), wanted(cloud, owners=[]), wanted(cloud, owners=[FAR])):
+        outputs = step("EnsureDirectory", directory=looked_for)["outputs"]
         assert (outputs["id"], outputs["shared"]) == (cloud.directories.find("corp.example.com").directory_id, False)
         (warning,) = outputs["warnings"]
         assert f"{theirs} of the account {STRANGER}" in warning
