@@ -70,7 +70,7 @@ Each parameter is an IAM resource of its own, for `ssm:PutParameter`. Whoever ma
 | `<ParameterPrefix>/principals-by-default` | the same for clusters without a list of their own; the stack writes it |
 | `<ParameterPrefix>/users` | which users are made in the directory; users who are there get attributes they lack |
 | `<ParameterPrefix>/groups` | which groups are made, and who is added to these and to those of `AllowedGroups` |
-| `<ParameterPrefix>/trusts` | which other domains are trusted, if their password is in `<SecretPrefix>/<domain>/trust` |
+| `<ParameterPrefix>/trusts` | which domains are trusted, if their password is in `<SecretPrefix>/<domain>/trust` |
 | `<ParameterPrefix>/settings` | the last three, until the next release |
 | `<ParameterPrefix>.stack` | all: which directory, role and network. The stack writes it, and nobody else should |
 
