@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code, message
-from aurora_kerberos.errors import ShareRefused
+from aurora_kerberos.errors import DirectoryNotTrusted, ShareRefused
+from aurora_kerberos.owners import owner_of
 from aurora_kerberos.plan import Directory
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
@@ -44,30 +45,50 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     if not directory["shared"] and directory["owner_account"] in {"", account}:
         return Ready({"id": directory["id"]})
     if directory["shared"]:
-        name, status = directory["id"], seen_here(directory["id"])
+        name, here = directory["id"], described_here(directory["id"])
+        owner, status = owner_of(here), status_of(here)
     elif found := owner_s_view(directory, account):
-        name, status = found["SharedDirectoryId"], found["ShareStatus"]
-        status = seen_here(name) if status == "Shared" else status
+        name, owner, status = found["SharedDirectoryId"], found["OwnerAccountId"], found["ShareStatus"]
+        status = status_of(described_here(name)) if status == "Shared" else status
     else:
         return share(directory, account, arguments["method"])
-    if status == "Shared":
-        return Ready({"id": name})
-    if status == "PendingAcceptance":
-        return accept(name)
+    if status in {"Shared", "PendingAcceptance"}:
+        refuse_another_owner(directory, name, owner)
+        return Ready({"id": name}) if status == "Shared" else accept(name)
     if status in REFUSED or (directory["shared"] and status in ENDED):
         raise refused(directory, account, name, status)
     return Waiting(f"Share {name} of the directory is {status}", deadline=DEADLINE)
 
 
-def seen_here(name: str) -> str:
-    """The status of a share in the cluster's own account, where it may appear late (`ds:DescribeDirectories`)."""
+def described_here(name: str) -> Mapping[str, Any]:
+    """A share in the cluster's own account, where it may appear late; empty until then (`ds:DescribeDirectories`)."""
     try:
-        described = client("ds").describe_directories(DirectoryIds=[name])["DirectoryDescriptions"][0]
+        described: Mapping[str, Any] = client("ds").describe_directories(DirectoryIds=[name])["DirectoryDescriptions"][
+            0
+        ]
     except ClientError as error:
         if code(error) != "EntityDoesNotExistException":
             raise
-        return "Sharing"
+        return {}
+    return dict(described)
+
+
+def status_of(described: Mapping[str, Any]) -> str:
+    """The status of a share in the cluster's own account."""
     return str(described.get("ShareStatus", "Sharing"))
+
+
+def refuse_another_owner(directory: Directory, name: str, owner: str) -> None:
+    """Refuse a share of another account than the one whose directory step 1 has found.
+
+    Step 1 does not know the owner when AWS did not say who it is; then the stack names the share by its id.
+    """
+    if directory["owner_account"] not in {"", owner}:
+        raise DirectoryNotTrusted(
+            f"The share {name} is of the account {owner or 'that AWS does not name'}, and the directory "
+            f"{directory['id']} is of the account {directory['owner_account']}.",
+            "Find out who has shared it, and reject it in AWS Directory Service. Then start again.",
+        )
 
 
 def owner_s_view(directory: Directory, account: str) -> Mapping[str, str] | None:

@@ -55,13 +55,14 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             f"The directory {directory['id']} is shared by the account {directory['owner_account'] or 'that owns it'}, "
             "and only there a trust can be made.",
             "Set the stack's parameter DirectoryAccountRole to a role of that account, or take the trusts out of the "
-            "settings and make them there.",
+            "list of trusts and make them there.",
         )
-    found = trusts_of(directory)
-    for wanted in trusts:
-        refuse_different(wanted, found.get(wanted["domain"], {}))
     try:
-        waiting = [ensure(directory, wanted, found.get(wanted["domain"])) for wanted in trusts]
+        found, forwarders = trusts_of(directory), forwarders_of(directory)
+        for wanted in trusts:
+            refuse_different(wanted, found.get(wanted["domain"], {}))
+            refuse_repointing(wanted, forwarders.get(wanted["domain"]))
+        waiting = [ensure(directory, each, found.get(each["domain"]), each["domain"] in forwarders) for each in trusts]
     except ClientError as error:
         if code(error) not in {"DirectoryUnavailableException", "EntityAlreadyExistsException"}:
             raise
@@ -77,6 +78,15 @@ def trusts_of(directory: Directory) -> dict[str, dict[str, Any]]:
     return {plain(trust["RemoteDomainName"]): trust for trust in trusts}
 
 
+def forwarders_of(directory: Directory) -> dict[str, set[Any]]:
+    """The addresses of the directory's conditional forwarders, by lower-case domain.
+
+    (`ds:DescribeConditionalForwarders`.)
+    """
+    answer = client("ds", directory["role"]).describe_conditional_forwarders(DirectoryId=directory["id"])
+    return {plain(each["RemoteDomainName"]): addresses(each) for each in answer["ConditionalForwarders"]}
+
+
 def plain(domain: str) -> str:
     """A domain's name as the plan writes it."""
     return domain.lower().rstrip(".")
@@ -89,13 +99,27 @@ def refuse_different(wanted: Trust, found: Mapping[str, Any]) -> None:
     if found and found["TrustState"] != "Deleting" and there != asked:
         raise TrustDiffers(
             f"The trust {found['TrustId']} with {wanted['domain']} is ({there}), and ({asked}) is asked for.",
-            "Change the direction in the settings, or delete the trust in AWS Directory Service and on the on-premises "
-            "side, then start again.",
+            "Change the direction in the list of trusts, or delete the trust in AWS Directory Service and on the "
+            "on-premises side, then start again.",
         )
 
 
-def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None) -> Waiting | None:
-    """Do the next missing thing for one trust; return None when it is Verified."""
+def refuse_repointing(wanted: Trust, there: set[Any] | None) -> None:
+    """Refuse to send the directory to other DNS servers of a domain than somebody has told it."""
+    if there is not None and there != {ip_address(ip) for ip in wanted["dns_ips"]}:
+        raise TrustDiffers(
+            f"The conditional forwarder for {wanted['domain']} leads to {', '.join(sorted(map(str, there)))}, and "
+            f"{', '.join(wanted['dns_ips'])} is asked for.",
+            "Write the forwarder's addresses into the list of trusts, or correct it in AWS Directory Service (`aws ds "
+            "update-conditional-forwarder`), then start again.",
+        )
+
+
+def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None, forwarder: bool) -> Waiting | None:
+    """Do the next missing thing for one trust; return None when it is Verified.
+
+    `forwarder` is whether the directory has a conditional forwarder for the domain.
+    """
     domain, state = wanted["domain"], found["TrustState"] if found else ""
     if found and state in BROKEN:
         raise TrustFailed(
@@ -104,7 +128,6 @@ def ensure(directory: Directory, wanted: Trust, found: Mapping[str, Any] | None)
         )
     if state in CHANGING:
         return Waiting(f"Trust with {domain} is {state}", deadline=DEADLINE)
-    forwarder = correct_forwarder(directory, wanted)
     if not found:
         create(directory, wanted, {} if forwarder else by_family("ConditionalForwarder", wanted["dns_ips"]))
         return Waiting(f"Trust with {domain} is Creating", deadline=DEADLINE)
@@ -131,18 +154,6 @@ def reason(found: Mapping[str, Any], wanted: Trust) -> str:
     if not said:
         return "AWS gives no reason."
     return f"AWS says: {said.replace(secret(wanted['password_secret'], 'password')['password'], '***')}"
-
-
-def correct_forwarder(directory: Directory, wanted: Trust) -> bool:
-    """Whether the directory has a conditional forwarder for the domain. If it has one, correct its addresses."""
-    ds, domain = client("ds", directory["role"]), wanted["domain"]
-    listed = ds.describe_conditional_forwarders(DirectoryId=directory["id"])["ConditionalForwarders"]
-    found = [each for each in listed if plain(each["RemoteDomainName"]) == domain]
-    if found and addresses(found[0]) != {ip_address(ip) for ip in wanted["dns_ips"]}:
-        ds.update_conditional_forwarder(
-            DirectoryId=directory["id"], RemoteDomainName=domain, **by_family("Dns", wanted["dns_ips"])
-        )
-    return bool(found)
 
 
 def by_family(prefix: str, dns_ips: list[str]) -> dict[str, list[str]]:
@@ -177,5 +188,5 @@ def create(directory: Directory, wanted: Trust, forwarder: Mapping[str, list[str
             raise
         raise AwsRefused(
             f"AWS refused to create a trust with {wanted['domain']}: {said}",
-            f"Correct the trust in the settings, or the password in the secret {wanted['password_secret']}.",
+            f"Correct the trust in the list of trusts, or the password in the secret {wanted['password_secret']}.",
         ) from None

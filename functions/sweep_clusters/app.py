@@ -44,7 +44,7 @@ class Candidate(TypedDict):
 def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: ARG001  Lambda passes it
     """The names of the clusters that are not as desired, by what was done: started, running, waiting, refused."""
     now = datetime.fromisoformat(event["time"]).astimezone(UTC)
-    settings = desired.settings()
+    settings, _ = desired.settings()  # whoever starts an execution gets the warnings
     done: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}
     instances = instances_by_cluster()
     for cluster in tagged_clusters():

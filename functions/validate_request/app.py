@@ -31,7 +31,7 @@ class Arguments(TypedDict):
 @step
 def handler(arguments: Arguments) -> Ready | Waiting:
     """Ready with the plan; waiting while the cluster is being created or changed; or refused."""
-    settings = desired.settings()
+    settings, warnings = desired.settings()
     given = arguments["request"]
     tagged = isinstance(given, Mapping) and given.get("detail-type") == names.TAG_EVENT
     request = requested(given, tagged)
@@ -60,6 +60,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         if action == "disable" and cluster
         else to_join(cluster, request, settings, tags)
     )
+    plan["warnings"] += warnings
     return Ready({"end": {}, "plan": plan})
 
 

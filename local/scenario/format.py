@@ -136,7 +136,7 @@ class AtStart(Part):
     """The accounts before anything happens.
 
     What is elsewhere than at home is written `account/region/name`: a secret `222222222222/eu-west-1/orders/master`,
-    the parameter `/aurora-kerberos/settings` as `222222222222/eu-west-1/aurora-kerberos/settings`. So are clusters and
+    the parameter `/aurora-kerberos/users` as `222222222222/eu-west-1/aurora-kerberos/users`. So are clusters and
     directories in what happens, and in what must be true.
     """
 

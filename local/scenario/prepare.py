@@ -227,7 +227,7 @@ def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:
 
 def add_membership(cloud: Cloud, membership: Membership, made: Any) -> None:
     """The cluster joined, or tried to, long ago."""
-    directory = cloud.directories.find(membership.directory).directory_id
+    directory = cloud.directories.id_here(membership.directory)
     for member in members(made):
         member.domain_memberships = [DomainMembership(directory, membership.role)]
     set_status(made, membership.status)

@@ -44,6 +44,7 @@ def directory(**changes: Any) -> Directory:
         "owner_account": "",
         "shared": False,
         "role": "",
+        "warnings": [],
     }
     return with_changes(whole, changes)
 

@@ -86,7 +86,7 @@ def allow_far_role(cloud: Cloud, function: str) -> None:
 
 def set_of_stack(cloud: Cloud, **settings: str) -> None:
     """As if the stack had been deployed with other parameters."""
-    ssm, name = cloud.client("ssm"), "/aurora-kerberos/stack"
+    ssm, name = cloud.client("ssm"), "/aurora-kerberos.stack"
     text = ssm.get_parameter(Name=name)["Parameter"]["Value"]
     for field, value in settings.items():
         text, times = re.subn(rf"^{field}=.*$", f"{field}={value}", text, flags=re.MULTILINE)

@@ -12,13 +12,16 @@ from botocore.exceptions import ReadTimeoutError
 
 from aurora_kerberos.passwords import new_password
 from local.cloud import Cloud
+from local.core.calls import aftermaths
 from local.core.faults import Fault, Faults
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
-from tests.steps.conftest import Step, StepFailed, polls_in
+from local.services.directory import sharing
+from tests.steps.conftest import FAR, FAR_ROLE, Step, StepFailed, allow_far_role, polls_in
 
 STAGES = getattr(botocore.session.get_session().get_service_model("ds").shape_for("DirectoryStage"), "enum", [])
 WAITING = {"Requested", "Creating", "Created", "Impaired", "Restoring", "Updating"}
+STRANGER = "666666666666"
 BROKEN = {"Inoperable", "RestoreFailed", "Deleting", "Failed", "Deleted"}
 
 
@@ -168,13 +171,112 @@ def test_subnets_of_one_zone_are_refused_and_nothing_is_made(cloud: Cloud, step:
 @pytest.mark.parametrize("status", ["Shared", "PendingAcceptance"])
 def test_what_another_account_shares_is_described_by_its_owner(cloud: Cloud, step: Step, status: str) -> None:
     add_directory(cloud, Directory(dns_name="far.example.com", account="210987654321", shared=status))
-    outputs = step("EnsureDirectory", directory=wanted(cloud, dns_name="far.example.com"))["outputs"]
+    outputs = step("EnsureDirectory", directory=wanted(cloud, dns_name="far.example.com", owners=[FAR]))["outputs"]
     owner = cloud.directories.find("far.example.com")
     assert outputs["id"] != owner.directory_id
     assert (outputs["shared"], outputs["owner_account"], outputs["role"]) == (True, "210987654321", "")
     assert outputs["dns_ips"] == owner.dns_ip_addrs
     assert outputs["vpc_id"] == owner.vpc_settings["VpcId"]
     assert outputs["security_group"] == owner.vpc_settings["SecurityGroupId"]
+
+
+# --- whose directory it is --------------------------------------------------------------------------------------------
+
+
+def stranger(cloud: Cloud, status: str = "PendingAcceptance", account: str = STRANGER, **more: Any) -> str:
+    """Somebody else's directory that is shared with this account under our DNS name; the id it has here."""
+    add_directory(cloud, Directory(dns_name="corp.example.com", account=account, shared=status, **more))
+    return str(cloud.directories.shares[-1].shared_id)
+
+
+def delete_own(cloud: Cloud) -> None:
+    cloud.directories.find("corp.example.com").stage = "Deleted"
+
+
+@pytest.mark.parametrize("status", ["Shared", "PendingAcceptance"])
+def test_a_stranger_s_directory_of_the_same_name_is_ignored_and_reported(cloud: Cloud, step: Step, status: str) -> None:
+    theirs = stranger(cloud, status)
+    for looked_for in (wanted(cloud), wanted(cloud, owners=[]), wanted(cloud, owners=[FAR])):
+        outputs = step("EnsureDirectory", directory=looked_for)["outputs"]
+        assert (outputs["id"], outputs["shared"]) == (cloud.directories.find("corp.example.com").directory_id, False)
+        (warning,) = outputs["warnings"]
+        assert f"{theirs} of the account {STRANGER}" in warning
+
+
+def test_however_many_there_are_few_are_named(cloud: Cloud, step: Step) -> None:
+    for number in range(8):
+        stranger(cloud, account=f"66666666666{number}")
+    (warning,) = step("EnsureDirectory", directory=wanted(cloud))["outputs"]["warnings"]
+    assert warning.count("of the account 66666666666") == 5
+    assert "like 3 more" in warning
+
+
+def test_of_two_that_are_shared_the_named_account_s_is_taken(cloud: Cloud, step: Step) -> None:
+    delete_own(cloud)
+    stranger(cloud)
+    named = stranger(cloud, account=FAR)
+    outputs = step("EnsureDirectory", directory=wanted(cloud, owners=[FAR]))["outputs"]
+    assert (outputs["id"], outputs["owner_account"]) == (named, FAR)
+    assert STRANGER in outputs["warnings"][0]
+
+
+@pytest.mark.parametrize("status", ["Shared", "Sharing", "PendingAcceptance"])
+def test_where_only_a_stranger_has_one_none_is_used_and_none_is_created(cloud: Cloud, step: Step, status: str) -> None:
+    delete_own(cloud)
+    stranger(cloud, status)
+    with pytest.raises(StepFailed, match=rf"DirectoryNotTrusted.*(?s:.*){STRANGER}.*set it to 123456789012") as failed:
+        step("EnsureDirectory", directory=wanted(cloud))
+    assert "DirectoryOwnerAccounts" in failed.value.text
+    assert not [call for call in cloud.calls if call.function and call.changes]
+
+
+def test_but_one_is_created_when_the_stack_names_its_own_account(cloud: Cloud, step: Step) -> None:
+    delete_own(cloud)
+    stranger(cloud)
+    answer = step("EnsureDirectory", directory=wanted(cloud, owners=["123456789012"]))
+    assert answer["reason"].endswith("is being created")
+
+
+@pytest.mark.parametrize("status", ["Rejecting", "Rejected", "Deleting", "Deleted"])
+def test_or_when_the_share_has_been_rejected_or_ended(cloud: Cloud, step: Step, status: str) -> None:
+    delete_own(cloud)
+    stranger(cloud, status)
+    assert step("EnsureDirectory", directory=wanted(cloud))["reason"].endswith("is being created")
+
+
+def test_an_owner_that_aws_does_not_name_is_a_stranger(
+    cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger(cloud, "Shared")
+    unsaid = aftermaths["ds", "DescribeDirectories"]
+
+    def silent(running: Cloud, parameters: Any, answer: Any) -> None:
+        unsaid(running, parameters, answer)
+        for each in answer["DirectoryDescriptions"]:
+            each.pop("OwnerDirectoryDescription", None)
+
+    monkeypatch.setitem(aftermaths, ("ds", "DescribeDirectories"), silent)
+    outputs = step("EnsureDirectory", directory=wanted(cloud, owners=["", FAR]))["outputs"]
+    assert not outputs["shared"]
+    assert "that AWS does not name" in outputs["warnings"][0]
+
+
+def test_a_directory_that_the_stack_names_by_its_id_is_used_whoever_owns_it(cloud: Cloud, step: Step) -> None:
+    theirs = stranger(cloud, "Shared")
+    outputs = step("EnsureDirectory", directory=wanted(cloud, id=theirs))["outputs"]
+    assert (outputs["id"], outputs["owner_account"], outputs["warnings"]) == (theirs, STRANGER, [])
+
+
+def test_in_the_account_of_the_role_a_share_of_a_third_one_does_not_count_either(cloud: Cloud, step: Step) -> None:
+    add_directory(cloud, Directory(dns_name="far.example.com", account=FAR))
+    add_directory(cloud, Directory(dns_name="far.example.com", account=STRANGER))
+    theirs = cloud.directories.all()[-1]
+    sharing.show(cloud, sharing.new_share(cloud, theirs, FAR, method="HANDSHAKE", status="Shared"))
+    allow_far_role(cloud, "EnsureDirectory")
+    looked_for = wanted(cloud, dns_name="far.example.com", role=FAR_ROLE, owners=[FAR])
+    outputs = step("EnsureDirectory", directory=looked_for)["outputs"]
+    assert (outputs["owner_account"], outputs["shared"]) == (FAR, False)
+    assert STRANGER in outputs["warnings"][0]
 
 
 def test_passwords_are_as_the_directory_wants_them() -> None:

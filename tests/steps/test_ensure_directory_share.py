@@ -159,6 +159,16 @@ def test_and_accepted_when_it_waits_for_that(cloud: Cloud, step: Step, far: dict
     assert changed(cloud) == [("ds:AcceptSharedDirectory", HOME)]
 
 
+@pytest.mark.parametrize("status", ["Shared", "PendingAcceptance"])
+def test_a_share_of_another_owner_than_step_1_has_found_is_neither_used_nor_accepted(
+    cloud: Cloud, step: Step, far: dict[str, Any], status: str
+) -> None:
+    assert far
+    with pytest.raises(StepFailed, match=rf"DirectoryNotTrusted: The share \S+ is of the account {FAR}"):
+        look(step, by_hand(cloud, status, owner_account="666666666666"))
+    assert changed(cloud) == []
+
+
 @pytest.mark.parametrize("status", ["Deleting", "Deleted"])
 def test_one_that_has_ended_has_to_be_made_again_by_hand(
     cloud: Cloud, step: Step, far: dict[str, Any], status: str

@@ -9,7 +9,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from aurora_kerberos import passwords, plan
+from aurora_kerberos import made_groups, passwords, plan
 from local.cloud import Cloud
 from local.core.calls import fakes
 from local.core.faults import AwsError, Fault, Faults
@@ -103,7 +103,7 @@ def test_in_another_account_the_role_is_used_and_the_secrets_are_the_stack_s(clo
     parts = wanted(users=[user("new")], groups=[{"name": "team", "members": ["new"]}])
     run_step(cloud, step, "EnsureDirectoryUsers", directory=far, wanted=parts, principals=[])
     made = {(call.service, call.account) for call in cloud.calls if call.function and call.service != "sts"}
-    assert made == {("ds", FAR), ("ds-data", FAR), ("secretsmanager", "123456789012")}
+    assert made == {("ds", FAR), ("ds-data", FAR), ("dynamodb", "123456789012"), ("secretsmanager", "123456789012")}
     assert cloud.directories.realm("far.example.com").has_principal("new")
 
 
@@ -442,6 +442,120 @@ def test_a_group_is_made_with_its_members_and_nobody_is_taken_out(cloud: Cloud, 
     assert data(cloud).true["team"].members == ["alice", "kerberos-check"]
 
 
+def registry(cloud: Cloud, name: str) -> dict[str, str]:
+    """What is known of a group."""
+    key = {"arn": {"S": f"group:{directory(cloud)['id']}/{name}"}}
+    found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key).get("Item", {})
+    return {field: value["S"] for field, value in found.items()}
+
+
+def test_which_groups_were_made_here_is_known_by_their_sid(cloud: Cloud, step: Step) -> None:
+    run(cloud, step, groups=[{"name": "Team", "members": []}])
+    assert registry(cloud, "team")["group_sid"] == data(cloud).true["team"].sid
+    assert registry(cloud, "team")["client_token"] == ""
+
+
+def test_one_that_somebody_has_made_gets_no_members_unless_it_is_allowed(cloud: Cloud, step: Step) -> None:
+    add_groups(cloud, directory(cloud)["id"], {"payroll": ["alice"]})
+    assert run(cloud, step, groups=[{"name": "payroll", "members": ["alice"]}])["made"] == []
+    said = "(?s)DirectoryGroupNotAllowed: The group payroll was not made here: kerberos-check is not.*AllowedGroups"
+    group = {"name": "payroll", "members": ["alice", "kerberos-check"]}
+    for each in (group, {**group, "allowed": False}):  # a plan of the version before says nothing
+        with pytest.raises(StepFailed, match=said):
+            run(cloud, step, groups=[each])
+    assert data(cloud).true["payroll"].members == ["alice"]
+    run(cloud, step, groups=[{"name": "payroll", "members": ["kerberos-check"], "allowed": True}])
+    assert data(cloud).true["payroll"].members == ["alice", "kerberos-check"]
+
+
+def test_nor_does_one_of_the_same_name_as_one_that_was_made_here_and_deleted(cloud: Cloud, step: Step) -> None:
+    run(cloud, step, groups=[{"name": "team", "members": []}])
+    cloud.run()
+    del data(cloud).true["team"]
+    add_groups(cloud, directory(cloud)["id"], {"team": []})
+    with pytest.raises(StepFailed, match="DirectoryGroupNotAllowed: The group team was not made here"):
+        run(cloud, step, groups=[{"name": "team", "members": ["alice"]}])
+
+
+def test_one_that_was_deleted_is_made_anew(cloud: Cloud, step: Step) -> None:
+    run(cloud, step, groups=[{"name": "team", "members": []}])
+    cloud.run()
+    del data(cloud).true["team"], data(cloud).seen["team"]
+    assert run(cloud, step, groups=[{"name": "team", "members": ["alice"]}])["made"] == [
+        "group team",
+        "alice in group team",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Domain Admins", "DnsAdmins", "aws delegated administrators", "Administrators"])
+def test_no_group_with_rights_over_the_directory_ever_gets_members(cloud: Cloud, step: Step, name: str) -> None:
+    if name == "Administrators":
+        add_groups(cloud, directory(cloud)["id"], {name: []})
+        data(cloud).seen[name.lower()].sid = "S-1-5-32-544"
+    group = {"name": name, "members": ["alice"], "allowed": True}
+    with pytest.raises(StepFailed, match=r"DirectoryGroupNotAllowed: .* is one of Active Directory's or AWS's own"):
+        run(cloud, step, groups=[group])
+    assert data(cloud).true[name.lower()].members == []
+
+
+def test_a_group_whose_making_was_interrupted_is_known_to_be_ours(
+    cloud: Cloud, step: Step, answer_lost: Callable[[str], None]
+) -> None:
+    answer_lost("ds-data:CreateGroup")
+    group = {"name": "team", "members": ["alice"]}
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        once(cloud, step, groups=[group])
+    cloud.run()
+    run(cloud, step, groups=[group])
+    assert data(cloud).true["team"].members == ["alice"]
+
+
+def test_one_whose_making_was_interrupted_long_ago_is_not(
+    cloud: Cloud, step: Step, answer_lost: Callable[[str], None]
+) -> None:
+    """AWS forgets client tokens after eight hours: whose group it is cannot be told."""
+    answer_lost("ds-data:CreateGroup")
+    group = {"name": "team", "members": ["alice"]}
+    with pytest.raises(StepFailed, match="AwsUnavailable"):
+        once(cloud, step, groups=[group])
+    cloud.run()
+    data(cloud).tokens.clear()
+    with pytest.raises(StepFailed, match="DirectoryGroupNotAllowed"):
+        run(cloud, step, groups=[group])
+
+
+def test_two_executions_at_once_make_one_group(cloud: Cloud, step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one does all its work between this one's look and its call."""
+    before, calls = made_groups.read, []
+
+    def other_first(directory_id: str, name: str) -> made_groups.Made:
+        known = before(directory_id, name)
+        calls.append(name)
+        if len(calls) == 1:
+            sid = cloud.client("ds-data").create_group(
+                DirectoryId=directory(cloud)["id"],
+                SAMAccountName="team",
+                GroupType="Security",
+                GroupScope="Global",
+                ClientToken="the-other-s",
+            )["SID"]
+            assert made_groups.write(directory_id, name, made_groups.Made(), made_groups.Made(sid))
+        return known
+
+    monkeypatch.setattr(made_groups, "read", other_first)
+    run(cloud, step, groups=[{"name": "team", "members": ["alice"]}])
+    assert data(cloud).true["team"].members == ["alice"]
+    assert sum(call.name == "ds-data:CreateGroup" and not call.error for call in cloud.calls) == 1
+
+
+def test_an_execution_that_began_with_the_version_before_knows_its_group(cloud: Cloud, step: Step) -> None:
+    add_groups(cloud, directory(cloud)["id"], {"team": []})
+    parts = wanted(groups=[{"name": "team", "members": ["alice"]}])
+    arguments = {"directory": directory(cloud), "wanted": parts, "principals": []}
+    step("EnsureDirectoryUsers", **arguments, progress={"made": ["group team"]})
+    assert data(cloud).true["team"].members == ["alice"]
+
+
 def test_members_are_compared_whatever_their_case_and_on_all_pages(cloud: Cloud, step: Step) -> None:
     for number in range(120):
         data(cloud).add("USER", f"User{number}")
@@ -579,7 +693,7 @@ def fault(code: str, reason: str = "", status: int = 400, times: int = 99) -> Fa
         ("AccessDeniedException", "DIRECTORY_AUTH", 403, "AccessDenied", "organizational unit"),
         ("AccessDeniedException", "", 403, "AccessDenied", "service control policy"),
         ("ValidationException", "INVALID_SECONDARY_REGION", 400, "AwsRefused", "primary Region"),
-        ("ValidationException", "INVALID_ATTRIBUTE_VALUE", 400, "AwsRefused", "in the settings"),
+        ("ValidationException", "INVALID_ATTRIBUTE_VALUE", 400, "AwsRefused", "lists of users and groups"),
         ("ThrottlingException", "", 429, "AwsUnavailable", "tried again"),
         ("InternalServerException", "", 500, "AwsUnavailable", "tried again"),
     ],

@@ -177,26 +177,48 @@ def test_a_missing_forwarder_is_made(cloud: Cloud, step: Step) -> None:
     assert changed(cloud) == ["ds:CreateConditionalForwarder"]
 
 
-def test_other_addresses_are_corrected_before_it_is_verified(cloud: Cloud, step: Step) -> None:
-    trust_there(cloud, "VerifyFailed")
+@pytest.mark.parametrize("state", ["Verified", "VerifyFailed", "Deleted"])
+def test_a_forwarder_is_not_repointed_and_nothing_else_is_changed(cloud: Cloud, step: Step, state: str) -> None:
+    """Whoever writes the list of trusts would else answer for a domain that is trusted already."""
+    trust_there(cloud, state)
+    trusts = [wanted(domain="new.example.com"), wanted(dns_ips=["10.7.7.7", "fd00::7"])]
+    with pytest.raises(StepFailed) as failed:
+        step("EnsureTrust", directory=directory(cloud), trusts=trusts)
+    assert failed.value.error == "TrustDiffers"
+    assert "leads to 10.99.0.10, 10.99.0.11, and 10.7.7.7, fd00::7 is asked for" in failed.value.text
+    assert "update-conditional-forwarder" in failed.value.text
+    assert not changed(cloud)
+    assert verified(cloud) == 0
+
+
+def test_its_addresses_are_compared_whatever_their_family_and_notation(cloud: Cloud, step: Step) -> None:
+    trust_there(cloud)
+    there = {"DnsIpAddrs": ["10.7.7.7"], "DnsIpv6Addrs": ["fd00:0::7"]}
+    cloud.directories.forwarders(directory(cloud)["id"])[DOMAIN] = there
+    arguments = {"directory": directory(cloud), "trusts": [wanted(dns_ips=["fd00::7", "10.7.7.7"])]}
+    assert step("EnsureTrust", **arguments)["ready"]
+
+
+def test_a_missing_forwarder_is_made_with_addresses_of_both_families(cloud: Cloud, step: Step) -> None:
+    trust_there(cloud)
+    cloud.directories.forwarders(directory(cloud)["id"]).clear()
     step("EnsureTrust", directory=directory(cloud), trusts=[wanted(dns_ips=["10.7.7.7", "fd00::7"])])
-    names = [call.name for call in cloud.calls if call.name.endswith(("Forwarder", "VerifyTrust"))]
-    assert names == ["ds:UpdateConditionalForwarder", "ds:VerifyTrust"]
     (made,) = cloud.directories.forwarders(directory(cloud)["id"]).values()
     assert made == {"DnsIpAddrs": ["10.7.7.7"], "DnsIpv6Addrs": ["fd00::7"]}
 
 
 def test_a_forwarder_that_is_there_is_used_for_a_new_trust(cloud: Cloud, step: Step) -> None:
-    cloud.directories.forwarders(directory(cloud)["id"])[DOMAIN] = {"DnsIpAddrs": ["10.0.0.1"]}
+    cloud.directories.forwarders(directory(cloud)["id"])[DOMAIN] = {"DnsIpAddrs": DNS_IPS}
     step("EnsureTrust", directory=directory(cloud), trusts=[wanted()])
-    assert changed(cloud) == ["ds:UpdateConditionalForwarder", "ds:CreateTrust"]
+    assert changed(cloud) == ["ds:CreateTrust"]
     (call,) = [call for call in cloud.calls if call.name == "ds:CreateTrust"]
     assert "ConditionalForwarderIpAddrs" not in call.parameters
 
 
-@pytest.mark.parametrize("call", ["DescribeConditionalForwarders", "UpdateConditionalForwarder"])
+@pytest.mark.parametrize("call", ["DescribeConditionalForwarders", "CreateConditionalForwarder"])
 def test_an_unavailable_directory_is_waited_for(cloud: Cloud, step: Step, call: str) -> None:
     trust_there(cloud)
+    cloud.directories.forwarders(directory(cloud)["id"]).clear()
     cloud.faults = Faults([Fault(call=f"ds:{call}", error="DirectoryUnavailableException")])
     answer = step("EnsureTrust", directory=directory(cloud), trusts=[wanted(dns_ips=["10.7.7.7"])])
     assert "is busy" in answer["reason"]

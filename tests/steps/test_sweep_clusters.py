@@ -20,7 +20,7 @@ from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
 
 NOW = datetime.fromisoformat("2026-01-05T09:00:00+00:00")
 NOTHING: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}
-SETTINGS = "/aurora-kerberos/settings"
+USERS = "/aurora-kerberos/users"
 WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 86_400, "End": True}}}
 
 
@@ -183,8 +183,8 @@ def name_secret(cloud: Cloud) -> None:
     tag(cloud, kerberos_master_secret="aurora-kerberos/orders/master")
 
 
-def write_settings(cloud: Cloud) -> None:
-    put(cloud, SETTINGS, {"users": [{"name": "dave"}]})
+def write_users(cloud: Cloud) -> None:
+    put(cloud, USERS, [{"name": "dave"}])
 
 
 def change_setting(cloud: Cloud) -> None:
@@ -206,7 +206,7 @@ def change_setting(cloud: Cloud) -> None:
         spoil_principals,
         name_principals,
         name_secret,
-        write_settings,
+        write_users,
         change_setting,
     ],
 )
@@ -392,7 +392,7 @@ def let_people_approve(cloud: Cloud) -> None:
         allow_to_move,
         let_people_approve,
         list_principals,
-        write_settings,
+        write_users,
         owe_restart,
         move,
     ],
@@ -547,8 +547,11 @@ def test_a_sweep_that_sees_nothing_fails(cloud: Cloud, step: Step, call: str) ->
 
 def test_settings_that_cannot_be_read_are_named(cloud: Cloud, step: Step) -> None:
     tag(cloud, kerberos="enabled")
-    put(cloud, SETTINGS, {"userz": []})
-    with pytest.raises(StepFailed, match="InvalidRequest: The settings is not valid: userz"):
+    put(cloud, USERS, [{"nome": "dave"}])
+    with pytest.raises(
+        StepFailed,
+        match=r"InvalidRequest: The parameter /aurora-kerberos/users is not valid: 0: Field required; 0\.nome",
+    ):
         sweep(step)
 
 

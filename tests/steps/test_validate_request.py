@@ -10,11 +10,13 @@ import pytest
 from moto.rds.models import DomainMembership
 
 from aurora_kerberos import clusters
+from aurora_kerberos.request import Settings
+from deploy import templates
 from local.cloud import Cloud
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
+from tests.steps.conftest import FAR, FAR_ROLE, ROLE, Step, StepFailed, set_of_stack
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
 
@@ -177,7 +179,7 @@ def test_a_principal_of_an_unknown_realm_is_a_warning(cloud: Cloud, step: Step) 
     warnings = plan(step, principals=listed)["warnings"]
     assert len(warnings) == 3
     assert warnings[0].startswith("The realm of bob@ONPREM.EXAMPLE.COM is neither CORP.EXAMPLE.COM nor")
-    put(cloud, "/aurora-kerberos/settings", {"trusts": [{"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"]}]})
+    put(cloud, "/aurora-kerberos/trusts", [{"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"]}])
     (warning,) = plan(step, principals=listed)["warnings"]
     assert "mallory@SONPREM.EXAMPLE.COM" in warning
 
@@ -250,6 +252,26 @@ def test_another_domain_is_refused_before_anything_is_done(cloud: Cloud, step: S
         plan(step)
 
 
+def test_so_is_a_domain_of_the_same_name_that_a_stranger_owns(cloud: Cloud, step: Step) -> None:
+    add_directory(cloud, Directory(dns_name="corp.example.com", account="666666666666", shared="Shared"))
+    (share,) = cloud.directories.shares
+    member(cloud, share.shared_id)
+    said = rf"(?s)DirectoryNotTrusted: .*{share.shared_id}.*account 666666666666 shares.*DirectoryOwnerAccounts"
+    with pytest.raises(StepFailed, match=said):
+        plan(step)
+    assert plan(step, move=True)["directory"]["owners"] == []
+    assert plan(step, action="disable")["action"] == "disable"
+    set_of_stack(cloud, directory_owner_accounts="666666666666,210987654321")
+    assert plan(step)["directory"]["owners"] == ["666666666666", "210987654321"]
+    set_of_stack(cloud, directory_owner_accounts="", directory_id=share.shared_id)
+    assert plan(step)["directory"]["id"] == share.shared_id
+
+
+def test_with_a_role_in_the_directory_s_account_only_that_account_is_trusted(cloud: Cloud, step: Step) -> None:
+    set_of_stack(cloud, directory_account_role=FAR_ROLE, directory_owner_accounts="666666666666")
+    assert plan(step)["directory"]["owners"] == [FAR]
+
+
 def test_who_may_move_says_the_input_or_the_setting(cloud: Cloud, step: Step) -> None:
     member(cloud, other_directory(cloud))
     assert plan(step, move=True)["move"] is True
@@ -283,10 +305,89 @@ def test_when_to_disturb_comes_from_input_tag_and_setting_in_this_order(cloud: C
     assert plan(step, action=action, apply="now")["apply"] == "now"
 
 
-def test_settings_win_over_the_stack_s_parameters(cloud: Cloud, step: Step) -> None:
-    put(cloud, "/aurora-kerberos/settings", {"apply": "approval", "move": True})
-    found = plan(step)
-    assert (found["apply"], found["move"]) == ("approval", True)
+# --- what people write, and what only the stack says ------------------------------------------------------------------
+
+OF_STACK = sorted(set(Settings.model_fields) - {"trusts", "users", "groups"})
+
+
+@pytest.mark.parametrize("field", OF_STACK)
+def test_no_setting_of_the_stack_can_be_written_by_people(cloud: Cloud, step: Step, field: str) -> None:
+    put(cloud, "/aurora-kerberos/settings", {field: "x", "users": []})
+    parameter = field.title().replace("_", "")
+    said = rf"(?s)InvalidRequest: The parameter /aurora-kerberos/settings holds {field}, .*set {parameter} among"
+    with pytest.raises(StepFailed, match=said):
+        plan(step)
+    assert field == "function_security_group" or parameter in templates.source()["Parameters"]
+    cloud.client("ssm").delete_parameter(Name="/aurora-kerberos/settings")
+    before = plan(step)
+    for name in (field, "stack"):
+        put(cloud, f"/aurora-kerberos/{name}", "x")
+    assert plan(step) == before
+
+
+def test_each_list_has_a_parameter_of_its_own(cloud: Cloud, step: Step) -> None:
+    put(cloud, "/aurora-kerberos/trusts", [{"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"]}])
+    put(cloud, "/aurora-kerberos/users", [{"name": "dave"}])
+    put(cloud, "/aurora-kerberos/groups", [{"name": "team", "members": ["dave"]}])
+    found = plan(step, principals=["alice"])
+    assert [each["domain"] for each in found["trusts"]] == ["onprem.example.com"]
+    assert [each["name"] for each in found["directory_users"]["users"]] == ["dave"]
+    assert [each["name"] for each in found["directory_users"]["groups"]] == ["team"]
+    assert found["warnings"] == []
+    read = [call.parameters["Names"] for call in cloud.calls if call.name == "ssm:GetParameters" and call.function]
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("action", ["enable", "disable"])
+def test_the_parameter_that_held_all_lists_is_read_with_a_warning(cloud: Cloud, step: Step, action: str) -> None:
+    put(cloud, "/aurora-kerberos/settings", {"users": [{"name": "dave"}], "groups": [{"name": "team"}]})
+    put(cloud, "/aurora-kerberos/groups", [{"name": "new"}])
+    found = plan(step, action=action, **({"principals": ["alice"]} if action == "enable" else {}))
+    assert found["warnings"] == [
+        "The parameter /aurora-kerberos/settings is not read by the next release: write its users into "
+        "/aurora-kerberos/users.",
+        "The parameter /aurora-kerberos/settings is not read by the next release: write its groups into "
+        "/aurora-kerberos/groups.",
+    ]
+    if action == "enable":
+        assert [each["name"] for each in found["directory_users"]["users"]] == ["dave"]
+        assert [each["name"] for each in found["directory_users"]["groups"]] == ["new"]
+
+
+def test_what_is_no_setting_at_all_is_named_too(cloud: Cloud, step: Step) -> None:
+    put(cloud, "/aurora-kerberos/settings", {"userz": []})
+    with pytest.raises(StepFailed, match=r"holds userz, and only trusts, users, groups(?s:.*)Take userz out of it\.$"):
+        plan(step)
+
+
+@pytest.mark.parametrize(
+    ("secret", "taken"),
+    [
+        ("", True),
+        ("aurora-kerberos/onprem.example.com/trust", True),
+        ("aurora-kerberos/lab.example.com/trust", False),
+        ("aurora-kerberos/corp.example.com/admin", False),
+        ("aurora-kerberos/x/onprem.example.com/trust", False),
+    ],
+)
+def test_a_trust_is_made_with_no_other_trust_s_password(cloud: Cloud, step: Step, secret: str, taken: bool) -> None:
+    trust = {"domain": "onprem.example.com", "dns_ips": ["10.99.0.10"], "password_secret": secret}
+    put(cloud, "/aurora-kerberos/trusts", [trust])
+    if taken:
+        assert plan(step)["trusts"][0]["password_secret"] == "aurora-kerberos/onprem.example.com/trust"
+        return
+    said = (
+        rf"(?s)InvalidRequest: .* names the secret {secret}\..*in the secret aurora-kerberos/onprem.example.com/trust"
+    )
+    with pytest.raises(StepFailed, match=said):
+        plan(step)
+
+
+@pytest.mark.parametrize("value", [{"name": "dave"}, [{"nam": "dave"}], ["dave"]])
+def test_a_list_that_is_malformed_is_named(cloud: Cloud, step: Step, value: Any) -> None:
+    put(cloud, "/aurora-kerberos/users", value)
+    with pytest.raises(StepFailed, match="InvalidRequest: The parameter /aurora-kerberos/users is not valid"):
+        plan(step)
 
 
 @pytest.mark.parametrize("value", ["tomorrow", "Now", ""])
@@ -400,6 +501,6 @@ def test_the_digest_is_of_what_is_wanted_and_not_of_when_and_by_whom(cloud: Clou
 
 
 def test_a_stack_without_its_settings_is_told_as_that(cloud: Cloud, step: Step) -> None:
-    cloud.client("ssm").delete_parameter(Name="/aurora-kerberos/stack")
-    with pytest.raises(StepFailed, match=r"StackIncomplete: The parameter /aurora-kerberos/stack.* does not exist"):
+    cloud.client("ssm").delete_parameter(Name="/aurora-kerberos.stack")
+    with pytest.raises(StepFailed, match=r"StackIncomplete: The parameter /aurora-kerberos.stack.* does not exist"):
         plan(step)

@@ -351,8 +351,9 @@ def test_a_member_account_can_deploy_it(cloud: Cloud) -> None:
     deployed, stacks = cloud.deployed[place], cloudformation_backends[MEMBER][place.region].stacks.values()
     (made,) = stacks
     assert made.status == "CREATE_COMPLETE"
-    settings = cloud.client("ssm", *place).get_parameter(Name="/aurora-kerberos/stack")["Parameter"]["Value"]
+    settings = cloud.client("ssm", *place).get_parameter(Name="/aurora-kerberos.stack")["Parameter"]["Value"]
     assert f"\nvpc_id={deployed.network.vpc}\n" in settings
+    assert f"\ndirectory_owner_accounts={cloud.home}\n" in settings
     assert f"\nsubnet_ids={','.join(deployed.network.subnets)}\n" in settings
     machine = cloud.client("stepfunctions", *place).describe_state_machine(
         stateMachineArn=deployed.outputs["StateMachine"]

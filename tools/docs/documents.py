@@ -45,7 +45,7 @@ This page is made from `local/scenario/format.py` by `make docs`.
 SETTINGS = """\
 # What people write
 
-These say what shall be: the input of an execution, the list of who may log in, and the settings. All are JSON,
+These say what shall be: the input of an execution, the list of who may log in, and other lists. All are JSON,
 and whatever does not have the form described here is refused with the name of what is wrong.
 
 - **The input** of an execution is a [request](#request). The least is `{"cluster": "orders"}`.
@@ -55,12 +55,29 @@ and whatever does not have the form described here is refused with the name of w
   from `<ParameterPrefix>/principals/<cluster>`, else from the stack's parameter `DefaultPrincipals`. A parameter that
   several clusters share has a [list that says for which clusters it is](#principalslist).
 - **Roles** of PostgreSQL's and Aurora's own, and roles that have one, are not granted; `AllowedRoles` makes exceptions.
-- **The settings** are the stack's parameters; what does not fit one stands in the SSM parameter
-  `<ParameterPrefix>/settings`, an object of the fields under [settings](#settings). Where both say something, the
-  object wins.
+- **What the directory is to have** is in three lists: [trusts](#trust), [users](#user) and [groups](#group), each in an
+  SSM parameter of its own.
+- **The [settings](#settings)** are the stack's parameters. All that decides security is there, and only there.
 - **The input of a rollout** over many accounts is a [rollout](#rollout). The least is `{}`, which only shows.
 
 This page is made from `layers/common/aurora_kerberos/request.py` by `make docs`.
+
+## Who may write what
+
+Each parameter is an IAM resource of its own, for `ssm:PutParameter`. Whoever may write one decides this, at most:
+
+| resource `arn:aws:ssm:<Region>:<account>:parameter` and | decides |
+|---|---|
+| `<ParameterPrefix>/principals/<cluster>` | who may log in to this cluster, with which roles |
+| `<ParameterPrefix>/principals-by-default` | the same for clusters without a list of their own; the stack writes it |
+| `<ParameterPrefix>/users` | which users are made in the directory; users who are there get attributes they lack |
+| `<ParameterPrefix>/groups` | which groups are made, and who is added to these and to those of `AllowedGroups` |
+| `<ParameterPrefix>/trusts` | which domains are trusted, if their password is in `<SecretPrefix>/<domain>/trust` |
+| `<ParameterPrefix>/settings` | the last three, until the next release |
+| `<ParameterPrefix>.stack` | all: which directory, role and network. The stack writes it, and nobody else should |
+
+The resource `<ParameterPrefix>/*` is all of the lists; `<ParameterPrefix>*` has the stack's own as well. A malformed
+list of users, groups or trusts is refused, and ends the executions of all clusters until it is corrected.
 """
 
 
@@ -104,7 +121,7 @@ def of_the_template() -> dict[str, str]:
     text, _ = templates.source()["Resources"]["StackSettings"]["Properties"]["Value"]["Fn::Sub"]
     named = re.findall(r"^(\w+)=\$\{(\w+)\}$", text, flags=re.MULTILINE)
     known = {name: value.removesuffix("Parameter") for name, value in named}  # a parameter of the stack's own
-    known["subnet_ids"] = "SubnetIds"
+    known |= {"subnet_ids": "SubnetIds", "directory_owner_accounts": "DirectoryOwnerAccounts"}
     return {
         name: f"`{parameter}`: {' '.join(parameters[parameter]['Description'].split())}"
         for name, parameter in known.items()

@@ -15,30 +15,58 @@ from aurora_kerberos import names
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import InvalidRequest, StackIncomplete
-from aurora_kerberos.request import Apply, Listed, PrincipalsList, Settings, parse, parse_json
+from aurora_kerberos.request import Apply, Group, Listed, PrincipalsList, Settings, Trust, User, parse, parse_json
 
 LIST = re.compile(r"[\w.-]+(/[\w.-]+)*")  # SSM takes what comes after a colon for a version or a label
 ACTIONS = {names.ENABLED: "enable", names.DISABLED: "disable"}  # what the values of the tag stand for
 
 
-def settings() -> Settings:
-    """The stack's parameters, completed by the JSON settings that do not fit one (`ssm:GetParameters`).
+# What people write, each list in a parameter of its own. All else is the stack's: it decides who has which power.
+LISTS: dict[str, Any] = {"trusts": list[Trust], "users": list[User], "groups": list[Group]}
+
+
+def settings() -> tuple[Settings, list[str]]:
+    """The stack's parameters and the lists of people, with warnings about them (`ssm:GetParameters`).
 
     Raises:
         StackIncomplete: the stack's parameter with its settings is not there.
         InvalidRequest: naming every field that is wrong.
     """
-    prefix = environment.parameter_prefix
-    of_stack, of_people = f"{prefix}/stack", f"{prefix}/settings"
-    answer = client("ssm").get_parameters(Names=[of_stack, of_people])
+    prefix, of_stack = environment.parameter_prefix, environment.stack_settings
+    former = f"{prefix}/settings"  # held all three lists until 0.1.0, and any setting of the stack
+    answer = client("ssm").get_parameters(Names=[of_stack, former, *(f"{prefix}/{field}" for field in LISTS)])
     found = {each["Name"]: str(each["Value"]) for each in answer["Parameters"]}
     if of_stack not in found:
         raise StackIncomplete(
             f"The parameter {of_stack}, in which the stack keeps its settings, does not exist.",
             "Deploy the stack again, which makes it.",
         )
-    more = parse_json(dict[str, Any], found[of_people], f"The parameter {of_people}") if of_people in found else {}
-    return Settings.read(found[of_stack], more)
+    lists = lists_in(former, found[former]) if former in found else {}
+    warnings = [
+        f"The parameter {former} is not read by the next release: write its {field} into {prefix}/{field}."
+        for field in lists
+    ]
+    for field, model in LISTS.items():
+        if (name := f"{prefix}/{field}") in found:
+            lists[field] = parse_json(model, found[name], f"The parameter {name}")
+    return Settings.read(found[of_stack], lists), warnings
+
+
+def lists_in(name: str, text: str) -> dict[str, Any]:
+    """The lists in the parameter that once held them all.
+
+    Raises:
+        InvalidRequest: it has something else, which may only be a parameter of the stack.
+    """
+    lists = parse_json(dict[str, Any], text, f"The parameter {name}")
+    if others := sorted(lists.keys() - LISTS.keys()):
+        known = [field.title().replace("_", "") for field in others if field in Settings.model_fields]
+        raise InvalidRequest(
+            f"The parameter {name} holds {', '.join(others)}, and only {', '.join(LISTS)} can be written there.",
+            f"Take {', '.join(others)} out of it"
+            + (f", and set {', '.join(known)} among the parameters of the stack." if known else "."),
+        )
+    return lists
 
 
 def action(tags: Mapping[str, str]) -> str:

@@ -69,7 +69,7 @@ def later(error: ClientError, directory: Directory) -> Waiting:
             said, "Deploy the stack in the directory's primary Region, or make the users and groups there."
         )
     if name == "ValidationException":
-        raise AwsRefused(said, "Correct the users and groups in the settings, then start again.")
+        raise AwsRefused(said, "Correct the lists of users and groups, then start again.")
     raise error
 
 

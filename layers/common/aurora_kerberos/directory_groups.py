@@ -7,26 +7,37 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import made_groups
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.directory_data import SEEN_DEADLINE, find
 from aurora_kerberos.errors import (
+    DirectoryGroupNotAllowed,
     DirectoryGroupUnfit,
     DirectoryUserUnfit,
 )
+from aurora_kerberos.made_groups import Made
 from aurora_kerberos.plan import Directory
 from aurora_kerberos.principals import Grant, merged, written
 from aurora_kerberos.step import MINUTE, Ready, Waiting
 
 GROUP_DEADLINE = 5 * MINUTE
 
+# Groups that have rights over the directory. Active Directory's own have a SID below 1000 ("Active Directory security
+# groups", Microsoft), but for those of its DNS; AWS's all begin alike ("What gets created with your AWS Managed
+# Microsoft AD").
+BUILT_IN = "S-1-5-32-"
+FIRST_RID_OF_PEOPLE = 1000
+OF_DNS = {"dnsadmins", "dnsupdateproxy"}
+OF_AWS = "aws "
+
 
 def ensure_group(directory: Directory, group: Mapping[str, Any], made: list[str]) -> Waiting | None:
     """Do the next missing thing for one group; None when it has the members that are asked for. Nobody is taken out."""
     name, data = group["name"], client("ds-data", directory["role"])
-    ids = {"DirectoryId": directory["id"]}
-    if not find(directory, "group", name):
-        if done(data.create_group, **ids, SAMAccountName=name, GroupType="Security", GroupScope="Global"):
-            made.append(f"group {name}")
+    found, known = find(directory, "group", name), made_groups.read(directory["id"], name)
+    if not found or known.token:
+        known = create(directory, name, known, made)
+    if not found:
         taken = DirectoryGroupUnfit(
             f"There is something of the name {name} in the directory, and no group is seen.",
             "Give the group another name, or delete what has this one, then start again.",
@@ -34,19 +45,76 @@ def ensure_group(directory: Directory, group: Mapping[str, Any], made: list[str]
         return Waiting(f"Group {name} is not seen yet", deadline=SEEN_DEADLINE, otherwise=taken)
     there = {member["SAMAccountName"].lower() for member in members(directory, name)}
     missing = [member for member in group["members"] if member not in there]
+    if missing:
+        refuse_not_allowed(found, missing, group.get("allowed", False) or made_here(found, known, made))
     made += [
         f"{member} in group {name}"
         for member in missing
-        if done(data.add_group_member, **ids, GroupName=name, MemberName=member)
+        if done(data.add_group_member, DirectoryId=directory["id"], GroupName=name, MemberName=member)
     ]
     if not missing:
         return None
     unknown = DirectoryUserUnfit(
         f"{' and '.join(missing)} cannot be seen among the members of the group {name}.",
-        "Add them to the users in the settings, correct their names, or make them in the directory.",
+        "Add them to the list of users, correct their names, or make them in the directory.",
     )
     waiting_for = f"Members {' and '.join(missing)} of group {name} are not seen yet"
     return Waiting(waiting_for, deadline=SEEN_DEADLINE, otherwise=unknown)
+
+
+def create(directory: Directory, name: str, known: Made, made: list[str]) -> Made:
+    """Make a group, or find out whether an attempt before has made it (`ds-data:CreateGroup`); what is known then."""
+    attempt = Made(known.sid, known.token or made_groups.new_token())
+    if attempt != known and not made_groups.write(directory["id"], name, known, attempt):
+        return known  # another execution is making it
+    try:
+        sid = client("ds-data", directory["role"]).create_group(
+            DirectoryId=directory["id"],
+            SAMAccountName=name,
+            GroupType="Security",
+            GroupScope="Global",
+            ClientToken=attempt.token,
+        )["SID"]
+        now = Made(sid)
+        made.append(f"group {name}")
+    except ClientError as error:
+        if code(error) != "ConflictException":
+            raise
+        now = Made(known.sid)  # the name is taken, and not by this attempt
+    made_groups.write(directory["id"], name, attempt, now)
+    return now
+
+
+def made_here(found: Mapping[str, Any], known: Made, made: list[str]) -> bool:
+    """Whether the group is the one that was made here, and not another one of its name."""
+    # An execution that began with the version before has made it without an item in the registry.
+    return known.sid == found["SID"] or f"group {found['SAMAccountName']}" in made
+
+
+def refuse_not_allowed(group: Mapping[str, Any], missing: list[str], allowed: bool) -> None:
+    """Refuse to add members to a group that somebody else has made, for whatever it gives them.
+
+    Raises:
+        DirectoryGroupNotAllowed: it is of Active Directory or AWS, or the stack does not allow it.
+    """
+    name, sid = group["SAMAccountName"], group["SID"]
+    if (
+        sid.startswith(BUILT_IN)
+        or int(sid.rpartition("-")[2]) < FIRST_RID_OF_PEOPLE
+        or name.lower() in OF_DNS
+        or name.lower().startswith(OF_AWS)
+    ):
+        raise DirectoryGroupNotAllowed(
+            f"The group {name} is one of Active Directory's or AWS's own, with rights over the directory: "
+            f"{' and '.join(missing)} is not added to it.",
+            "Take it out of the list of groups. Who is to administer the directory is added to it by hand.",
+        )
+    if not allowed:
+        raise DirectoryGroupNotAllowed(
+            f"The group {name} was not made here: {' and '.join(missing)} is not added to it.",
+            "If whoever writes the list of groups may add members to it, write its name into the stack's parameter "
+            "AllowedGroups. Or add them in the directory by hand, or give the group another name.",
+        )
 
 
 def done(write: Callable[..., Any], **parameters: Any) -> bool:
@@ -75,7 +143,7 @@ def look_up(directory: Directory, groups: list[dict[str, Any]], principals: list
         if not found:
             missing = DirectoryGroupUnfit(
                 f"The directory has no group {group['group']}, which is listed among the principals.",
-                "Correct its name, make it in the directory, or add it to the groups in the settings.",
+                "Correct its name, make it in the directory, or add it to the list of groups.",
             )
             reason = f"Group {group['group']} is not seen"
             return Waiting(reason, deadline=GROUP_DEADLINE, otherwise=missing)

@@ -42,6 +42,7 @@ class Environment:
     rollout_bucket = Variable()
     rollout_table = Variable()
     secrets_key = Variable()
+    stack_settings = Variable()
     state_machine = Variable()
 
 

@@ -95,6 +95,10 @@ class DirectoryAmbiguous(ConfigurationError):
     """More than one directory has the DNS name."""
 
 
+class DirectoryNotTrusted(ConfigurationError):
+    """The directory belongs to an account that the stack does not name: anybody can share one under any DNS name."""
+
+
 class DirectoryUnusable(ConfigurationError):
     """The directory is of the wrong type, failed, or is being deleted."""
 
@@ -104,7 +108,7 @@ class DirectoryAccountRoleMissing(ConfigurationError):
 
 
 class TrustDiffers(ConfigurationError):
-    """A trust with the domain exists, but has another direction or type than the settings say."""
+    """A trust or conditional forwarder exists, but has another direction, type or address than the list of trusts."""
 
 
 class TrustNotVerified(ConfigurationError):
@@ -121,6 +125,10 @@ class DirectoryDataUnavailable(ConfigurationError):
 
 class DirectoryGroupUnfit(ConfigurationError):
     """A group of the directory is missing, is not a security group, or something that is not a group has its name."""
+
+
+class DirectoryGroupNotAllowed(ConfigurationError):
+    """A group is to get members that was not made here, and the stack's parameter AllowedGroups does not have it."""
 
 
 class DirectoryUserUnfit(ConfigurationError):

@@ -7,9 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, names, new_clusters
+from aurora_kerberos import clusters, names, new_clusters, owners
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.errors import ClusterUnfit, ClusterUnusable
+from aurora_kerberos.errors import ClusterUnfit, ClusterUnusable, DirectoryNotTrusted
+from aurora_kerberos.plan import WantedDirectory
 from aurora_kerberos.request import Request
 from aurora_kerberos.step import MINUTE, Waiting
 
@@ -50,10 +51,10 @@ def being_made(cluster: Mapping[str, Any], request: Request, by_tag: bool) -> Wa
     return Waiting(f"Cluster {name} has no instances yet", deadline=30 * MINUTE, otherwise=empty)
 
 
-def refuse_another_domain(cluster: Mapping[str, Any], directory: Mapping[str, Any]) -> None:
+def refuse_another_domain(cluster: Mapping[str, Any], directory: WantedDirectory) -> None:
     """Refuse a cluster that is in another directory's domain, before a directory is created for it.
 
-    Whether it is the very directory that is asked for, step 6 knows; here the DNS name tells.
+    Whether it is the very directory that is asked for, step 6 knows; here the DNS name and the owner tell.
     """
     joined = clusters.membership(cluster)
     if not joined or joined["Status"] in clusters.LEAVING:
@@ -64,6 +65,17 @@ def refuse_another_domain(cluster: Mapping[str, Any], directory: Mapping[str, An
         if code(error) not in {"EntityDoesNotExistException", "InvalidParameterException"}:
             raise
         found = []  # it may have been deleted, or no longer be shared with this account
-    if found and found[0]["Name"].lower() != directory["dns_name"]:
-        wanted, own = directory["dns_name"], found[0]["Name"]
+    if not found or joined["Domain"] == directory["id"]:
+        return
+    wanted, own = directory["dns_name"], found[0]["Name"]
+    if own.lower() != wanted:
         raise clusters.another_directory(cluster["DBClusterIdentifier"], joined["Domain"], wanted, own)
+    if not owners.trusted(found[0], directory.get("owners", [])):
+        owner = owners.owner_of(found[0]) or "that AWS does not name"
+        raise DirectoryNotTrusted(
+            f"Cluster {cluster['DBClusterIdentifier']} is in the domain of {joined['Domain']} ({own}), which the "
+            f"account {owner} shares, and the stack does not name that account.",
+            "If its directory is the right one, set the stack's parameter DirectoryOwnerAccounts to that account. "
+            'If not, that account decides who logs in to the cluster: start it with "move": true, or with "action": '
+            '"disable".',
+        )

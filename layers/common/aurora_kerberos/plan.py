@@ -8,7 +8,7 @@ on for a while after an upgrade. So a field is never renamed: `way` is what the 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from aurora_kerberos.principals import Grant
 
@@ -77,7 +77,8 @@ class WantedDirectory(TypedDict):
     Attributes:
         id: empty when the DNS name says which.
         role: ARN of the role of the directory's account, when that is another one.
-        edition: this and the rest are for creating one.
+        edition: this, the network and the secret are for creating one.
+        owners: the accounts whose directories are trusted that they share; a plan of the version before has none.
     """
 
     id: str
@@ -87,6 +88,7 @@ class WantedDirectory(TypedDict):
     subnet_ids: list[str]
     admin_secret: str
     role: str
+    owners: NotRequired[list[str]]
 
 
 class Directory(TypedDict):
@@ -96,6 +98,7 @@ class Directory(TypedDict):
         owner_account: empty for a directory of this account.
         shared: whether the id is this account's own for a directory that another account shares with it.
         role: ARN of the role of the directory's account, when that is another one.
+        warnings: of directories with the same DNS name that were ignored because of who shares them.
     """
 
     id: str
@@ -108,6 +111,7 @@ class Directory(TypedDict):
     owner_account: str
     shared: bool
     role: str
+    warnings: list[str]
 
 
 class Trust(TypedDict):

@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, desired, names, new_clusters
+from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import DirectoryNotFound, InvalidRequest, SecretUnusable
 from aurora_kerberos.plan import Cluster, Creation, DirectoryUsers, Network, WantedDirectory
@@ -141,16 +142,29 @@ def wanted_directory(settings: Settings) -> WantedDirectory:
         "subnet_ids": settings.subnet_ids,
         "admin_secret": f"{settings.secret_prefix}/{dns_name.lower()}/admin",
         "role": settings.directory_account_role,
+        "owners": owners(settings),
     }
 
 
+def owners(settings: Settings) -> list[str]:
+    """The accounts whose directories are trusted: that of the role, or those that the stack names."""
+    role = settings.directory_account_role
+    return [Arn.parse(role).account] if role else settings.directory_owner_accounts
+
+
 def wanted_trust(trust: Trust, settings: Settings) -> WantedTrust:
-    """One trust for `ensure_trust`."""
+    """One trust for `ensure_trust`; refused when it would be made with the password of another one."""
+    secret = f"{settings.secret_prefix}/{trust.domain}/trust"
+    if trust.password_secret not in {"", secret}:
+        raise InvalidRequest(
+            f"The trust with {trust.domain} names the secret {trust.password_secret}.",
+            f"Store its password in the secret {secret}, and take password_secret out of the list of trusts.",
+        )
     return {
         "domain": trust.domain,
         "direction": trust.direction,
         "dns_ips": [str(address) for address in trust.dns_ips],
-        "password_secret": trust.password_secret or f"{settings.secret_prefix}/{trust.domain}/trust",
+        "password_secret": secret,
     }
 
 
@@ -160,9 +174,10 @@ def wanted_users(listed: list[Listed], settings: Settings, dns_name: str) -> Dir
         {**user.model_dump(), "secret": f"{settings.secret_prefix}/{dns_name}/users/{user.name}"}
         for user in settings.users
     ]
+    allowed = {name.lower() for name in settings.allowed_groups}
     return {
         "users": users,
-        "groups": [group.model_dump() for group in settings.groups],
+        "groups": [{**group.model_dump(), "allowed": group.name.lower() in allowed} for group in settings.groups],
         "principal_groups": [group.model_dump() for group in listed if isinstance(group, PrincipalGroup)],
     }
 

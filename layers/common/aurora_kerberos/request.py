@@ -225,10 +225,7 @@ class Trust(BaseModel):
     ]
     password_secret: Annotated[
         str,
-        Field(
-            description="Secret with the trust's `password`; `<SecretPrefix>/<domain>/trust` by default. Another "
-            "name must begin with the prefix and end with `/trust` as well."
-        ),
+        Field(description="Secret with the trust's `password`. It is always `<SecretPrefix>/<domain>/trust`."),
     ] = ""
 
 
@@ -244,7 +241,10 @@ class User(BaseModel):
 
 
 class Group(BaseModel):
-    """A security group of the directory, which is created if it is missing, with at least these members (step 4)."""
+    """A security group of the directory, which is created if it is missing, with at least these members (step 4).
+
+    A group that was not made here gets members only if the stack's parameter `AllowedGroups` has its name.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -253,10 +253,10 @@ class Group(BaseModel):
 
 
 class Settings(BaseModel):
-    """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>/stack`.
+    """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>.stack`.
 
-    Settings that do not fit a parameter of the stack are in the SSM parameter `<ParameterPrefix>/settings`, a JSON
-    object with the same fields. If a field is in both, this object wins.
+    The last three are what people write: each is a JSON list in an SSM parameter of its own. Nothing else can be
+    written there, so whoever may write them decides nothing but them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -265,6 +265,7 @@ class Settings(BaseModel):
     directory_dns_name: DnsName
     directory_edition: str
     directory_account_role: str
+    directory_owner_accounts: list[str]
     directory_share_method: Literal["HANDSHAKE", "ORGANIZATIONS"]
     network: Literal["managed", "existing"]
     apply: Apply
@@ -275,29 +276,36 @@ class Settings(BaseModel):
     service_role_name: str
     parameter_prefix: str
     secret_prefix: str
+    allowed_groups: list[GroupName]
     default_principals: str
     allowed_roles: list[Name] = Field([], description="Roles that may be granted although they are reserved.")
     check_principal: Principal
     check_secret: str
-    trusts: list[Trust] = Field([], description="On-premises domains that the directory trusts (step 2).")
-    users: list[User] = Field([], description="Users of the directory, created if missing (step 4).")
-    groups: list[Group] = Field([], description="Groups of the directory, created if missing (step 4).")
+    trusts: list[Trust] = Field(
+        [], description="On-premises domains that the directory trusts (step 2), in `<ParameterPrefix>/trusts`."
+    )
+    users: list[User] = Field(
+        [], description="Users of the directory, created if missing (step 4), in `<ParameterPrefix>/users`."
+    )
+    groups: list[Group] = Field(
+        [], description="Groups of the directory, created if missing (step 4), in `<ParameterPrefix>/groups`."
+    )
 
     @classmethod
-    def read(cls, of_stack: str, more: Mapping[str, Any]) -> Settings:
-        """The settings of a stack, completed by the JSON settings.
+    def read(cls, of_stack: str, lists: Mapping[str, Any]) -> Settings:
+        """The settings of a stack, with the lists of people.
 
         Args:
             of_stack: the stack's own, `field=value` in each line, as `StackSettings` in `template.yaml` writes them.
-            more: what people have written.
+            lists: what people have written: trusts, users and groups.
 
         Raises:
             InvalidRequest: names every field that is wrong.
         """
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
-        given["subnet_ids"] = given.get("subnet_ids", "").split(",")
-        given["allowed_roles"] = [each for each in given.get("allowed_roles", "").split(",") if each]
-        return parse(cls, {**given, **more}, "The settings")
+        for field in ("subnet_ids", "directory_owner_accounts", "allowed_groups", "allowed_roles"):
+            given[field] = [each for each in given.get(field, "").split(",") if each]
+        return parse(cls, {**given, **lists}, "The settings")
 
 
 Share = Annotated[str, StringConstraints(pattern=r"^(100|[1-9][0-9]?)%$")]

@@ -86,6 +86,12 @@ class Directories:
         """moto's directory by id or DNS name, or None."""
         return next((found for found in self.all() if name in (found.directory_id, found.name)), None)
 
+    def id_here(self, name: str) -> str:
+        """The id that a directory has in the present account, be it as another account's share."""
+        found = self.find(name)
+        shared = [each.shared_id for each in self.shares if each.owner is found and each.account == present().account]
+        return str(shared[0] if shared else found.directory_id)
+
     def forwarders(self, directory_id: str) -> dict[str, dict[str, list[str]]]:
         """The conditional forwarders of a directory: domain → addresses, as DescribeConditionalForwarders has them."""
         return self._forwarders.setdefault(directory_id, {})

@@ -13,6 +13,7 @@ from local.core.faults import AwsError
 
 SETTLES = 20  # virtual seconds until what was written is read: Directory Service Data is eventually consistent
 FIRST_RID = 1103  # of the accounts that people make
+OF_THE_SYSTEM = {"Domain Admins": 512, "DnsAdmins": 1101, "AWS Delegated Administrators": 1102}  # some of the groups
 
 
 @dataclass
@@ -40,6 +41,9 @@ class DirectoryData:
         numbers = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8)]
         self._domain = "S-1-5-21-" + "-".join(map(str, numbers))
         self._rid = FIRST_RID
+        for name, rid in OF_THE_SYSTEM.items():
+            self.true[name.lower()] = Entry(name, f"{self._domain}-{rid}", "GROUP")
+            self.show(name)
 
     def add(self, kind: str, name: str, **fields: Any) -> Entry:
         """A new entry, not seen yet.

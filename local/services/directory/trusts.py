@@ -116,25 +116,13 @@ def describe_conditional_forwarders(cloud: Cloud, parameters: Parameters) -> Map
 @fake("ds", "CreateConditionalForwarder")
 def create_conditional_forwarder(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
     """A second one for a domain is refused."""
-    return put_forwarder(cloud, parameters, there=False)
-
-
-@fake("ds", "UpdateConditionalForwarder")
-def update_conditional_forwarder(cloud: Cloud, parameters: Parameters) -> Mapping[str, Any]:
-    """One that is not there is refused."""
-    return put_forwarder(cloud, parameters, there=True)
-
-
-def put_forwarder(cloud: Cloud, parameters: Parameters, there: bool) -> Mapping[str, Any]:
-    """Set a forwarder's addresses, if it is there or not there as it must be."""
     directory = microsoft_ad(cloud, parameters["DirectoryId"])
     if directory.stage != "Active":
         raise AwsError("DirectoryUnavailableException", f"Directory {directory.directory_id} is {directory.stage}.")
     forwarders = cloud.part(Directories).forwarders(directory.directory_id)
     domain = parameters["RemoteDomainName"].lower()
-    if there != (domain in forwarders):
-        code = "EntityDoesNotExistException" if there else "EntityAlreadyExistsException"
-        raise AwsError(code, f"Conditional forwarder for {domain}.")
+    if domain in forwarders:
+        raise AwsError("EntityAlreadyExistsException", f"There is a conditional forwarder for {domain} already.")
     addresses = forwarder_addresses(parameters, "Dns")
     if not 0 < sum(map(len, addresses.values())) <= 4:
         raise AwsError("InvalidParameterException", "One to four addresses are needed.")

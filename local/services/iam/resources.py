@@ -152,7 +152,6 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ds:DescribeSharedDirectories": _directory("OwnerDirectoryId"),
     "ds:DescribeTrusts": _none,
     "ds:ShareDirectory": _directory("DirectoryId"),
-    "ds:UpdateConditionalForwarder": _directory("DirectoryId"),
     "ds:VerifyTrust": _trust,
     "dynamodb:DeleteItem": _named("dynamodb", "table/", "TableName"),
     "dynamodb:GetItem": _named("dynamodb", "table/", "TableName"),
