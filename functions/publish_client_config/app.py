@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import TypedDict
 from urllib.parse import quote
 
@@ -55,8 +57,8 @@ def connection_strings(cluster: Cluster, directory: Directory, trusts: list[Trus
         f"host={host} port={port} dbname={quoted(database)} user={user} sslmode=verify-full sslrootcert={AUTHORITIES}"
     )
     strings = {
-        "psql": f'psql "{conninfo}"',
-        "psycopg": f'psycopg.connect("{conninfo}")',
+        "psql": f"psql {shlex.quote(conninfo)}",
+        "psycopg": f"psycopg.connect({conninfo!r})",
         "jdbc": f"jdbc:postgresql://{host}:{port}/{quote(database, safe='')}?{query}",
         "authorities": f"Download {authorities.address(region())} once, and write its path in place of {AUTHORITIES}.",
     }
@@ -72,5 +74,5 @@ def connection_strings(cluster: Cluster, directory: Directory, trusts: list[Trus
 
 def quoted(value: str) -> str:
     """A value of a libpq connection string ("Connection Strings", PostgreSQL documentation)."""
-    plain = value.replace("\\", "\\\\").replace("'", "\\'")
-    return value if value == plain and " " not in value else f"'{plain}'"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return value if re.fullmatch(r"[\w.-]+", value) else f"'{escaped}'"

@@ -137,7 +137,8 @@ def what_happened(error: str, cause: str) -> tuple[str, str]:
     message, _, remedy = text.partition(errors.REMEDY)
     known = getattr(errors, error, None)
     default = known.remedy if isinstance(known, type) and issubclass(known, errors.KerberosError) else DEFECT
-    return message, remedy or REMEDIES.get(error, default)
+    # What was asked for may be quoted in them, and has no lines of its own in a mail.
+    return names.plain(message), names.plain(remedy) or REMEDIES.get(error, default)
 
 
 def write_metrics(outcome: Outcome, _arn: str, arguments: Arguments) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 from urllib.parse import quote
@@ -34,6 +35,9 @@ COLUMNS = (
     "began_at",
     "recorded_at",
 )
+
+# Some spreadsheets take semicolons or tabs for what parts the cells, and go on after them.
+FORMULA = re.compile(r"((?:^|[;,\t|])\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 class Arguments(TypedDict):
@@ -80,5 +84,5 @@ def table(report: Report) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value of a cell, written so that no spreadsheet takes it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
+    """The value of a cell, written so that no spreadsheet takes it for a formula ("CSV Injection", OWASP)."""
+    return FORMULA.sub(r"\1'", names.plain(value)) if isinstance(value, str) else value

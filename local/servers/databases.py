@@ -38,7 +38,7 @@ class Databases:
             server.start()
             self._started.add(name)
             for statement in self._prepared[name]:
-                server.sql(statement)
+                server.sql_of_a_person(statement)
 
     def server(self, cluster: str) -> Postgres:
         """The running server of a cluster."""

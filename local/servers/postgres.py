@@ -28,17 +28,18 @@ TEMPLATE = packages.FOLDER / "postgres"
 # Small, for it is copied for each server.
 INITDB = ("--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust")
 
-# Aurora's own roles.
+# Aurora's own roles. Those that reach programs and files of the machine nobody can have there, and here least of all.
 ROLES = """
 CREATE ROLE rds_superuser NOLOGIN;
 CREATE ROLE rds_ad NOLOGIN;
 CREATE ROLE rds_iam NOLOGIN;
 CREATE ROLE rds_password NOLOGIN;
+DELETE FROM pg_authid WHERE rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files');
 GRANT CREATE ON DATABASE postgres TO rds_superuser;
 GRANT pg_monitor TO rds_superuser;
 """
 # From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
-GRANT_AD = "GRANT rds_ad TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
+GRANT_AD = "GRANT rds_ad, rds_iam, rds_password TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
 
 # No line without encryption: Aurora has rds.force_ssl on. RDS's line for passwords has the method `md5`, which takes a
 # SCRAM proof of a password that is stored for it, and asks for an MD5 hash of one that is stored as such.
@@ -151,6 +152,16 @@ class Postgres:
             opened.autocommit = True  # a database cannot be made in a transaction
             session.execute(statement, parameters)
             return list(session.fetchall()) if session.description else []
+
+    def sql_of_a_person(self, statement: str) -> None:
+        """Run a statement that a person has written, as the master user: it reaches nothing of this machine."""
+        name, password = self.master
+        opened = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user=name, password=password, dbname="postgres", gssencmode="disable"
+        )
+        with closing(opened), opened.cursor() as session:
+            opened.autocommit = True
+            session.execute(statement)
 
     @contextmanager
     def transaction(self) -> Iterator[cursor]:

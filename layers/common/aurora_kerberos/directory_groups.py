@@ -14,6 +14,7 @@ from aurora_kerberos.errors import (
     DirectoryGroupNotAllowed,
     DirectoryGroupUnfit,
     DirectoryUserUnfit,
+    InvalidRequest,
 )
 from aurora_kerberos.made_groups import Made
 from aurora_kerberos.plan import Directory
@@ -138,6 +139,7 @@ def members(directory: Directory, group: str) -> list[dict[str, str]]:
 def look_up(directory: Directory, groups: list[dict[str, Any]], principals: list[Grant]) -> Ready | Waiting:
     """Ready with what groups stand for: the users in them, or a mapping of the group to a database role."""
     grants, mappings, expanded = [*principals], [], []
+    warnings: list[str] = []
     for group in groups:
         found = find(directory, "group", group["group"])
         if not found:
@@ -151,10 +153,13 @@ def look_up(directory: Directory, groups: list[dict[str, Any]], principals: list
         if not group["map_to"]:
             users = users_in(directory, name)
             expanded.append(name)
-            grants += [
-                Grant(principal=written(user, directory["realm"]), roles=group["roles"], named=False, groups=[name])
-                for user in users
-            ]
+            for user in users:
+                try:
+                    principal = written(user, directory["realm"])
+                except InvalidRequest as too_long:  # who is in a group is not for who lists it to say
+                    warnings.append(f"{too_long.message} This member of the group {name} cannot log in.")
+                else:
+                    grants.append(Grant(principal=principal, roles=group["roles"], named=False, groups=[name]))
         elif found["GroupType"] != "Security":
             raise DirectoryGroupUnfit(
                 f"The group {name} is a {found['GroupType']} group: no ticket tells who is in it.",
@@ -163,7 +168,7 @@ def look_up(directory: Directory, groups: list[dict[str, Any]], principals: list
         else:
             role = {"role": group["map_to"], "roles": group["roles"], "weight": group["weight"]}
             mappings.append({"group": name, "sid": found["SID"], **role})
-    return Ready({"principals": merged(grants), "mappings": mappings, "groups": expanded})
+    return Ready({"principals": merged(grants), "mappings": mappings, "groups": expanded, "warnings": warnings})
 
 
 def users_in(directory: Directory, group: str) -> list[str]:

@@ -42,6 +42,11 @@ def tag_value(text: str) -> str:
     return " ".join(NOT_FOR_TAGS.sub(" ", text).split())[:256].rstrip()
 
 
+def plain(text: str) -> str:
+    """`text` without what a reader's program would act upon: line feeds, and characters that reorder or hide others."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def requested_cluster(request: object, execution: str) -> str:
     """The identifier of the cluster that an execution's input is about.
 

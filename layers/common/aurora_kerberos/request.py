@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -39,7 +40,21 @@ def _postgresql_name(name: object) -> object:
     return name
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a control character")
+    return text
+
+
+def _unscoped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ValueError("has a scope, which means nothing elsewhere")
+    return address
+
+
 Name = Annotated[str, BeforeValidator(_postgresql_name)]
+Text = Annotated[str, AfterValidator(_printable)]
+Address = Annotated[IPvAnyAddress, AfterValidator(_unscoped)]
 
 
 class Principal(BaseModel):
@@ -85,7 +100,7 @@ class PrincipalGroup(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    group: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f@/\\\[\]:;|=,+*?<>\"]{1,63}$")]
+    group: Annotated[Text, StringConstraints(pattern=r"^[^\x00-\x1f\x7f@/\\\[\]:;|=,+*?<>\"]{1,63}$")]
     roles: Annotated[list[Name], Field(description="Database roles that its members, or `map_to`, are granted.")] = []
     map_to: Annotated[Name | None, Field(description="Database role that its members log in as.")] = None
     weight: Annotated[int, Field(ge=1, description="Of the groups that a member is in, the heaviest counts.")] = 1
@@ -157,7 +172,7 @@ class Request(BaseModel):
     ] = None
     move: Annotated[bool, Field(description="Whether the cluster may leave another directory's domain.")] = False
     principals: Annotated[list[Listed] | None, Field(description="Who may log in.")] = None
-    master_secret: Annotated[str, Field(description="Secret with `username` and `password` of the master user.")] = ""
+    master_secret: Annotated[Text, Field(description="Secret with `username` and `password` of the master user.")] = ""
     database: Annotated[Name, Field(description="The database that the functions connect to.")] = "postgres"
     create: Annotated[NewCluster | None, Field(description="Make the cluster.")] = None
     restore: Annotated[NewCluster | None, Field(description="Restore it from a snapshot.")] = None
@@ -221,7 +236,7 @@ class Trust(BaseModel):
         Field(description="`outgoing`: the directory trusts the on-premises domain, whose users may log in here."),
     ] = "outgoing"
     dns_ips: Annotated[
-        list[IPvAnyAddress], Field(min_length=1, max_length=4, description="The domain's DNS servers, by address.")
+        list[Address], Field(min_length=1, max_length=4, description="The domain's DNS servers, by address.")
     ]
     password_secret: Annotated[
         str,
@@ -235,9 +250,9 @@ class User(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[UserName, Field(description="The name to log in with (sAMAccountName).")]
-    given_name: Annotated[str, Field(description="Set if the user has none; an existing value is kept.")] = ""
-    surname: Annotated[str, Field(description="Likewise.")] = ""
-    email: Annotated[str, Field(description="Likewise.")] = ""
+    given_name: Annotated[Text, Field(description="Set if the user has none; an existing value is kept.")] = ""
+    surname: Annotated[Text, Field(description="Likewise.")] = ""
+    email: Annotated[Text, Field(description="Likewise.")] = ""
 
 
 class Group(BaseModel):
@@ -326,7 +341,7 @@ class Rollout(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     accounts: Annotated[
-        list[Annotated[str, StringConstraints(pattern=r"^\d{12}$")]],
+        list[Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]],
         EachOnce,
         Field(description="Accounts. Default, if there are no `organizational_units` either: all of the organization."),
     ] = []
@@ -336,7 +351,7 @@ class Rollout(BaseModel):
         Field(description="Ids of organizational units (or of the root), with all units below them."),
     ] = []
     regions: Annotated[
-        list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]],
+        list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]],
         EachOnce,
         Field(description="Regions. Default: the Region of the rollout."),
     ] = []
