@@ -464,6 +464,16 @@ def test_where_the_stack_makes_no_clusters_none_is_made(
     assert message == f"The input asks to make the cluster sales (`{way}`), and this stack makes none."
 
 
+def test_what_the_stack_makes_is_not_for_the_json_settings_to_say(cloud: Cloud, step: Step) -> None:
+    ssm, name = cloud.client("ssm"), "/aurora-kerberos/settings"
+    ssm.put_parameter(Name=name, Type="String", Value='{"creation": "public"}')
+    try:
+        message = refused(cloud, step, asked(cloud, "create", PUBLIC))
+    finally:
+        ssm.delete_parameter(Name=name)
+    assert message == "The settings hold creation, which only a parameter of the stack decides."
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_public_is_made_unless_the_stack_allows_it(
     cloud: Cloud, step: Step, way: str, allowing: Callable[[str], None]

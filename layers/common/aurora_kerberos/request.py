@@ -233,6 +233,9 @@ class Group(BaseModel):
     members: Annotated[list[UserName], Field(description="Users who are added to it. Nobody is removed.")] = []
 
 
+OF_STACK_ALONE = {"creation"}  # fields that no JSON settings may hold
+
+
 class Settings(BaseModel):
     """The stack's parameters, as `template.yaml` puts them into the SSM parameter `<ParameterPrefix>/stack`.
 
@@ -273,8 +276,13 @@ class Settings(BaseModel):
             more: what people have written.
 
         Raises:
-            InvalidRequest: names every field that is wrong.
+            InvalidRequest: names every field that is wrong, and those that only parameters of the stack may decide.
         """
+        if refused := sorted(OF_STACK_ALONE & set(more)):
+            raise InvalidRequest(
+                f"The settings hold {' and '.join(refused)}, which only a parameter of the stack decides.",
+                "Leave it out of the parameter, and deploy the stack with another value.",
+            )
         given: dict[str, Any] = dict(line.split("=", 1) for line in of_stack.splitlines())
         given["subnet_ids"] = given.get("subnet_ids", "").split(",")
         return parse(cls, {**given, **more}, "The settings")
