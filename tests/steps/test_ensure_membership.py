@@ -827,7 +827,7 @@ def test_a_second_attempt_needs_approval_and_counts_when_it_is_made(cloud: Cloud
 
 
 def test_a_cluster_is_made_only_when_somebody_has_approved_it(cloud: Cloud, step: Step) -> None:
-    answer = step("EnsureMembership", **making(cloud, **APPROVAL))
+    answer = step("EnsureMembership", **making(cloud, apply="approval"))
     groups = ", ".join(cluster(cloud).vpc_security_group_ids)
     assert answer["outputs"]["approval"] == (
         f"Cluster sales is created in the subnet group databases with the security groups {groups} and the instances "
