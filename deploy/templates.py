@@ -56,6 +56,16 @@ def functions() -> dict[str, Mapping[str, Any]]:
     }
 
 
+def policies(function: str) -> list[Mapping[str, Any]]:
+    """The policy documents of a function's role: its own, and those that a condition of the template adds."""
+    added = [
+        resource["Properties"]["PolicyDocument"]
+        for resource in source()["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy" and {"Ref": f"{function}Role"} in resource["Properties"]["Roles"]
+    ]
+    return [*functions()[function].get("Policies", []), *added]
+
+
 def without_versions(template: dict[str, Any]) -> dict[str, Any]:
     """A SAM template whose state machines have no versions and no alias: what names one names the state machine.
 

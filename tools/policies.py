@@ -51,7 +51,7 @@ def policies() -> dict[str, list[Statement]]:
     """The statements of every function, and of the roles that functions assume, as the templates have them."""
     far = templates.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
     member = templates.source()["Resources"][MEMBER_ROLE]["Properties"]["Policies"]
-    documents = {name: properties.get("Policies", []) for name, properties in templates.functions().items()}
+    documents = {name: templates.policies(name) for name in templates.functions()}
     documents[templates.DIRECTORY_ACCOUNT_ROLE] = [policy["PolicyDocument"] for policy in far]
     documents[MEMBER_ROLE] = [policy["PolicyDocument"] for policy in member]
     return {name: [each for one in found for each in one["Statement"]] for name, found in documents.items()}

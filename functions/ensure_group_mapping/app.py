@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from aurora_kerberos import clusters
+from aurora_kerberos import clusters, registry
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import GroupMappingUnavailable
 from aurora_kerberos.plan import Cluster
@@ -29,6 +29,7 @@ class Arguments(TypedDict):
     cluster: Cluster
     apply: str
     approved: bool
+    execution: str
     mappings: list[Mapped]
 
 
@@ -48,8 +49,8 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             what = f"Cluster {arguments['cluster']['id']} joins the domain and restarts, and so loads {LIBRARY}."
             if waiting := unapproved(arguments, what, {}):
                 return waiting
-            # The tag comes before the change, so that the restart is not forgotten when the execution is interrupted.
-            clusters.tag_restart(cluster, clusters.AFTER_JOINING)
+            # Before the change, so that the restart is not forgotten when the execution is interrupted.
+            registry.note_restart(cluster, clusters.AFTER_JOINING, f"loads {LIBRARY}", arguments["execution"])
         value = {"ParameterName": PARAMETER, "ParameterValue": ",".join([*loaded, LIBRARY])}
         client("rds").modify_db_cluster_parameter_group(
             DBClusterParameterGroupName=group, Parameters=[{**value, "ApplyMethod": "pending-reboot"}]

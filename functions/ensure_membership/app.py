@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from aurora_kerberos import clusters, new_clusters
+from aurora_kerberos import clusters
 from aurora_kerberos.errors import ClusterUnusable
 from aurora_kerberos.joining import FAILED, decided, in_another_domain, join, join_failed, joining, kept_role
-from aurora_kerberos.making import being_created, find, instances_being_created, make_cluster, make_instances
+from aurora_kerberos.making import (
+    being_created,
+    find,
+    instances_being_created,
+    make_cluster,
+    make_instances,
+    refuse_foreign,
+)
 from aurora_kerberos.memberships import NOTHING_DONE, Arguments, Progress
 from aurora_kerberos.restarting import restart
 from aurora_kerberos.step import Ready, Waiting, step
@@ -26,7 +33,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     if cluster is None:
         return make_cluster(arguments, progress)
     if arguments["way"]["way"] != "modify":
-        new_clusters.refuse_made_by_others(cluster, arguments["way"]["way"])
+        refuse_foreign(cluster, arguments, progress)
     instances = clusters.instances(cluster)
     there = {instance["DBInstanceIdentifier"] for instance in instances}
     missing = [each for each in arguments["way"]["instances"] if each["DBInstanceIdentifier"] not in there]

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, names
+from aurora_kerberos import clusters, names, registry
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.plan import Cluster
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step, unapproved
@@ -33,8 +33,9 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     left = arguments["progress"].get("left", "") or next((each["Domain"] for each in memberships.values()), "")
     progress = {"left": left}
     if not memberships:
-        if names.RESTART_TAG in names.tags(cluster):
-            clusters.untag_restart(cluster)
+        since = registry.restart_due(cluster)
+        if since or names.RESTART_TAG in names.tags(cluster):
+            registry.forget_restart(cluster, since)
         return Ready(progress)
     clusters.refuse_stuck(cluster, instances)
     for who, membership in memberships.items():

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, desired, leases, names
+from aurora_kerberos import clusters, desired, leases, names, registry
 from aurora_kerberos.aws import ERRORS, client, code
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import KerberosError, StackIncomplete
@@ -32,13 +32,17 @@ class Schedule(TypedDict):
 
 
 class Candidate(TypedDict):
-    """A tagged cluster: its instances, the wanted `action`, a digest of what is `desired`, and the last outcome."""
+    """A tagged cluster: its instances, the wanted `action`, a digest of what is `desired`, and the last outcome.
+
+    `restart_due`: as `registry.restart_due`.
+    """
 
     cluster: dict[str, Any]
     instances: list[dict[str, Any]]
     action: str
     desired: str
     last: Mapping[str, str]
+    restart_due: str
 
 
 def handler(event: Schedule, context: object) -> dict[str, list[str]]:  # noqa: ARG001  Lambda passes it
@@ -104,7 +108,8 @@ def candidate(cluster: dict[str, Any], instances: list[dict[str, Any]], settings
     key = {"arn": {"S": cluster["DBClusterArn"]}}
     item = client("dynamodb").get_item(TableName=environment.registry_table, Key=key, ConsistentRead=True)
     last = {field: value["S"] for field, value in item.get("Item", {}).items()}
-    return Candidate(cluster=cluster, instances=instances, action=action, desired=wanted, last=last)
+    due = registry.restart_due(cluster)
+    return Candidate(cluster=cluster, instances=instances, action=action, desired=wanted, last=last, restart_due=due)
 
 
 def start_if_needed(found: Candidate, settings: Settings, now: datetime) -> str:
@@ -145,7 +150,7 @@ def is_as_wanted(found: Candidate, settings: Settings) -> bool:
     return (
         last.get("outcome") == told == names.ENABLED
         and last.get("desired") == found["desired"]
-        and names.RESTART_TAG not in names.tags(cluster)
+        and not found["restart_due"]
         and clusters.role_of(memberships[0] or {}) in ("", settings.service_role_name)
         and all(
             each and each["Status"] in clusters.ENABLED and each["Domain"] == last.get("domain") for each in memberships
@@ -156,12 +161,13 @@ def is_as_wanted(found: Candidate, settings: Settings) -> bool:
 def state_of(found: Candidate, settings: Settings) -> str:
     """A digest of everything that could make another attempt succeed, as far as RDS and the settings show it."""
     cluster = found["cluster"]
-    ours = {names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG}
+    ours = {names.STATUS_TAG, names.MESSAGE_TAG, names.REMEDY_TAG, names.RESTART_TAG}
     members = [
         (each, "Status") if each is cluster else (each, "DBInstanceStatus") for each in [cluster, *found["instances"]]
     ]
     return names.digest(
         found["desired"],
+        found["restart_due"],
         settings.apply,
         settings.move,
         {key: value for key, value in names.tags(cluster).items() if key not in ours},

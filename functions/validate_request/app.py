@@ -12,7 +12,7 @@ from aurora_kerberos import availability, clusters, desired, names, planning, se
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import region
 from aurora_kerberos.errors import ClusterNotFound, InvalidRequest
-from aurora_kerberos.fitness import being_made, refuse_another_domain, refuse_unfit
+from aurora_kerberos.fitness import being_made, refuse_another_domain, refuse_not_allowed, refuse_unfit
 from aurora_kerberos.plan import JoinPlan, Plan
 from aurora_kerberos.principals import Grant, merged
 from aurora_kerberos.request import Principal, Request, Settings, TagEvent, parse
@@ -36,6 +36,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
     tagged = isinstance(given, Mapping) and given.get("detail-type") == names.TAG_EVENT
     request = requested(given, tagged)
     refuse_foreign(request, arguments["execution"])
+    refuse_not_allowed(request, settings.creation)
     by_tag = tagged or bool(request.swept)
     cluster = looked_up(request, by_tag)
     tags = names.tags(cluster or {})
@@ -124,6 +125,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
             *availability.warnings(region(), planned["engine_version"]),
             *([] if listed else ["No principals are listed: nobody will be able to log in."]),
             *planning.unknown_realms([*principals, *checked], realm, settings.trusts),
+            *planning.unknown_restart(cluster),
         ],
     }
 

@@ -84,6 +84,8 @@ class Cluster(Placed):
     made: date = Field(date(2025, 1, 5), description="The day on which it and its instances were made.")
     failing_joins: int = Field(0, description="How many attempts to join a domain fail.")
     membership: Membership | None = None
+    restart_due: bool = Field(False, description="Whether a run has joined it, and was interrupted before the restart.")
+    made_here: bool = Field(False, description="Whether the stack of its account has made it.")
 
 
 class ExistingTrust(Part):

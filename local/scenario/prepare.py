@@ -12,6 +12,8 @@ from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
 from moto.secretsmanager.models import secretsmanager_backends
 
+from aurora_kerberos import names, registry
+from aurora_kerberos.clusters import AFTER_JOINING
 from aurora_kerberos.service_role import trust_policy
 from local import deployment
 from local.cloud import Cloud
@@ -210,6 +212,22 @@ def add_cluster(cloud: Cloud, cluster: Cluster) -> None:
         furnish_cluster(cloud, made, group, cluster.lets_in, cluster.lets_out)
         if cluster.membership:
             add_membership(cloud, cluster.membership, made)
+        add_beliefs(cloud, cluster, made)
+
+
+def add_beliefs(cloud: Cloud, cluster: Cluster, made: Any) -> None:
+    """What runs of long ago have written into the registry about a cluster, and into its tags."""
+    believed: dict[str, dict[str, str]] = {registry.MADE: {}} if cluster.made_here else {}
+    if cluster.restart_due:
+        believed[registry.RESTART] = {"since": AFTER_JOINING, "reason": "joined"}
+        made.add_tags([{"Key": names.RESTART_TAG, "Value": AFTER_JOINING}])
+    resource = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster.id)["DBClusters"][0]
+    for kind, fields in believed.items():
+        values = {"arn": f"{kind}{resource['DBClusterArn']}", "resource_id": resource["DbClusterResourceId"], **fields}
+        cloud.client("dynamodb").put_item(
+            TableName=cloud.deployed[Place(cloud.account, cloud.region)].outputs["Registry"],
+            Item={name: {"S": value} for name, value in values.items()},
+        )
 
 
 def add_master_secret(cloud: Cloud, cluster: Cluster, made: Any) -> None:

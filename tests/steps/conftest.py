@@ -33,8 +33,8 @@ Step = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
-    """A cluster of two instances, an active directory, and the role."""
-    with Cloud() as running:
+    """A cluster of two instances, an active directory, and the role, in a stack that may make clusters."""
+    with Cloud({"Creation": "private"}) as running:
         directory = Directory(dns_name="corp.example.com", users=["alice", "kerberos-check"])
         prepare(running, AtStart(clusters=[Cluster(id="orders")], directories=[directory], roles={ROLE: Role()}))
         yield running
@@ -73,6 +73,22 @@ def run_step(cloud: Cloud, step: Step, function: str, **arguments: Any) -> dict[
 def polls_in(minutes: int, at_least: int = 0) -> int:
     """The number of the poll at which a thing has been waited for that long, for the first time."""
     return next(polls for polls in itertools.count() if waited_seconds(polls, at_least) >= minutes * 60)
+
+
+def believe(cloud: Cloud, kind: str, cluster: str = "orders", **fields: str) -> None:
+    """The registry has an item about a cluster: `registry.RESTART` or `registry.MADE`."""
+    described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
+    item = {"arn": f"{kind}{described['DBClusterArn']}", "resource_id": described["DbClusterResourceId"], **fields}
+    cloud.client("dynamodb").put_item(
+        TableName=cloud.outputs["Registry"], Item={name: {"S": value} for name, value in item.items()}
+    )
+
+
+def believed(cloud: Cloud, kind: str, cluster: str = "orders") -> dict[str, str]:
+    """What the registry has about a cluster; empty when it has nothing."""
+    key = {"arn": {"S": f"{kind}{cloud.cluster_arn(cluster)}"}}
+    found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)
+    return {name: value["S"] for name, value in found.get("Item", {}).items()}
 
 
 def allow_far_role(cloud: Cloud, function: str) -> None:

@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from moto.iam.models import iam_backends
 from moto.rds.models import DomainMembership
 
-from aurora_kerberos import clusters, new_clusters
+from aurora_kerberos import clusters, new_clusters, registry
+from deploy import templates
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
+from local.services.iam.resources import listed
 from local.services.iam.roles import Roles
 from local.services.rds.backend import Aurora, cluster_of, members, moto_rds
 from tests.steps import arguments as given
-from tests.steps.conftest import ROLE, Step, StepFailed, polls_in
+from tests.steps.conftest import ROLE, Step, StepFailed, believe, believed, polls_in
 
 NOW = "2026-01-05T09:00:00+00:00"
 
@@ -77,7 +80,7 @@ def test_a_cluster_without_membership_is_asked_to_join_at_once(cloud: Cloud, ste
         "DomainIAMRoleName": ROLE,
         "ApplyImmediately": True,
     }
-    assert tags(cloud)["kerberos-restart-due"] == "after joining"
+    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == "after joining"
 
 
 @pytest.mark.parametrize("status", sorted(WAITING))
@@ -165,9 +168,47 @@ def test_a_busy_cluster_is_waited_for(cloud: Cloud, step: Step, status: str) -> 
     assert step("EnsureMembership", **arguments(cloud))["reason"] == f"Cluster orders is {status}"
 
 
-def restart_due(cloud: Cloud) -> None:
+def restart_due(cloud: Cloud, since: str = "after joining") -> None:
+    member(cloud, "kerberos-enabled")
+    believe(cloud, registry.RESTART, since=since)
+    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": since}])
+
+
+@pytest.mark.parametrize("value", ["after joining", "2026-01-01T00:00:00+00:00", "soon", ""])
+def test_a_tag_alone_restarts_nothing(cloud: Cloud, step: Step, value: str) -> None:
+    member(cloud, "kerberos-enabled")
+    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": value}])
+    assert step("EnsureMembership", **arguments(cloud))["ready"]
+    assert not [call for call in cloud.calls if call.changes and call.function]
+
+
+def test_a_restart_that_is_due_is_not_forgotten_when_its_tag_is_taken_off(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
+    cluster(cloud).remove_tags(["kerberos-restart-due"])
+    assert step("EnsureMembership", **arguments(cloud))["reason"] == "Instance orders-2 is rebooting"
+
+
+def test_a_tag_that_says_the_restart_was_due_earlier_spares_no_instance(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
+    restarted_at(cloud, "2026-01-05T08:30:00", "orders-1", "orders-2")
+    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": "2026-01-05T08:00:00+00:00"}])
+    assert step("EnsureMembership", **arguments(cloud))["reason"] == "Instance orders-2 is rebooting"
+
+
+def test_the_restart_of_a_cluster_that_had_the_identifier_before_is_not_this_one_s(cloud: Cloud, step: Step) -> None:
+    member(cloud, "kerberos-enabled")
+    believe(cloud, registry.RESTART, since="after joining", resource_id="cluster-OF-OLD")
+    assert step("EnsureMembership", **arguments(cloud))["ready"]
+    assert not calls(cloud, "rds:RebootDBInstance")
+
+
+def test_an_execution_from_before_the_registry_knew_goes_on_to_its_restart(cloud: Cloud, step: Step) -> None:
+    """It has asked to join, as its own memory says, and has written the tag alone."""
     member(cloud, "kerberos-enabled")
     cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": "after joining"}])
+    answer = step("EnsureMembership", **arguments(cloud, progress={"asked": True}))
+    assert answer["reason"] == "Instance orders-2 is rebooting"
+    assert believed(cloud, registry.RESTART)["since"] == NOW
 
 
 def test_readers_restart_first_the_writer_last_each_once(cloud: Cloud, step: Step) -> None:
@@ -200,8 +241,7 @@ def test_an_instance_made_since_is_not_restarted(cloud: Cloud, step: Step) -> No
 
 
 def test_a_restart_of_the_last_two_weeks_counts_and_one_from_before_joining_does_not(cloud: Cloud, step: Step) -> None:
-    member(cloud, "kerberos-enabled")
-    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": "2025-12-23T12:00:00+00:00"}])
+    restart_due(cloud, "2025-12-23T12:00:00+00:00")
     for instance, day in (("orders-1", 23), ("orders-2", 24)):
         event = {"SourceIdentifier": instance, "SourceType": "db-instance", "EventCategories": ["availability"]}
         restarted = {"Message": "DB instance restarted", "Date": datetime(2025, 12, day, 11, tzinfo=UTC)}
@@ -210,21 +250,23 @@ def test_a_restart_of_the_last_two_weeks_counts_and_one_from_before_joining_does
     assert [call["DBInstanceIdentifier"] for call in calls(cloud, "rds:RebootDBInstance")] == ["orders-1"]
 
 
-@pytest.mark.parametrize("value", ["after joining", "soon", "2026-01-05T08:30:00", ""])
-def test_a_restart_due_since_who_knows_when_is_due_from_now_on(cloud: Cloud, step: Step, value: str) -> None:
-    member(cloud, "kerberos-enabled")
-    cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": value}])
+def test_a_restart_due_since_who_knows_when_is_due_from_now_on(cloud: Cloud, step: Step) -> None:
+    restart_due(cloud)
     assert step("EnsureMembership", **arguments(cloud))["reason"] == "Instance orders-2 is rebooting"
-    assert tags(cloud)["kerberos-restart-due"] == NOW
+    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == NOW
 
 
-@pytest.mark.parametrize("before", [{}, {"kerberos-restart-due": "after joining"}])
-def test_a_cluster_that_may_not_join_is_left_as_it_was(cloud: Cloud, step: Step, before: dict[str, str]) -> None:
-    cluster(cloud).add_tags([{"Key": key, "Value": value} for key, value in before.items()])
+@pytest.mark.parametrize("due", [False, True])
+def test_a_cluster_that_may_not_join_is_left_as_it_was(cloud: Cloud, step: Step, due: bool) -> None:
+    if due:
+        restart_due(cloud)
+        for each in members(cluster(cloud)):
+            each.domain_memberships = []
+    before = tags(cloud), believed(cloud, registry.RESTART).get("since")
     strike(cloud, "rds:ModifyDBCluster", "InvalidParameterValue")
     with pytest.raises(StepFailed, match="AwsRefused: ModifyDBCluster"):
         step("EnsureMembership", **arguments(cloud))
-    assert tags(cloud) == before
+    assert (tags(cloud), believed(cloud, registry.RESTART).get("since")) == before
 
 
 def test_nothing_restarts_while_an_instance_is_away(cloud: Cloud, step: Step) -> None:
@@ -299,10 +341,13 @@ def test_a_cluster_is_created_with_the_directory_and_the_role(cloud: Cloud, step
         "ManageMasterUserPassword": True,
         "DBSubnetGroupName": "databases",
         "VpcSecurityGroupIds": cluster(cloud).vpc_security_group_ids,
-        "Tags": [{"Key": "kerberos-made-by", "Value": "aurora-kerberos"}],
+        "Tags": call["Tags"],
         "Domain": asked["directory"],
         "DomainIAMRoleName": ROLE,
     }
+    (tag,) = call["Tags"]
+    assert tag["Key"] == "kerberos-made-by"
+    assert tag["Value"].startswith("aurora-kerberos-")
     assert (answer["reason"], answer["wait_seconds"]) == ("Cluster sales is being created", 180)
     assert answer["outputs"]["made"] is True
     assert not made_instances(cloud)
@@ -388,6 +433,58 @@ def test_a_cluster_that_others_have_made_meanwhile_is_left_alone(cloud: Cloud, s
     with pytest.raises(StepFailed, match="InvalidRequest: There is a cluster orders already"):
         step("EnsureMembership", **asked)
     assert not [call for call in cloud.calls if call.changes]
+
+
+@pytest.mark.parametrize("told", [{}, {"made": True}])
+def test_a_forged_tag_gets_no_cluster_an_instance(cloud: Cloud, step: Step, told: dict[str, Any]) -> None:
+    """Not either when this execution was about to make a cluster of that name, and somebody was faster."""
+    registered = {} if not told else {"mark": "aurora-kerberos-0"}
+    believe(cloud, registry.MADE, resource_id="cluster-OF-OLD", **registered)
+    cluster(cloud).add_tags([{"Key": "kerberos-made-by", "Value": "aurora-kerberos"}])
+    asked = making(cloud, progress=told)
+    asked["cluster"]["id"] = "orders"
+    with pytest.raises(StepFailed, match="InvalidRequest: There is a cluster orders already"):
+        step("EnsureMembership", **asked)
+    assert not [call for call in cloud.calls if call.changes and call.function]
+
+
+def test_a_cluster_whose_making_had_no_answer_is_known_by_its_mark(cloud: Cloud, step: Step) -> None:
+    cloud.faults = Faults([Fault(call=MADE_BY, kind="lost")])
+    step("EnsureMembership", **making(cloud, instances=1))
+    assert "mark" in believed(cloud, registry.MADE, "sales")
+    finished(cloud, step, making(cloud, instances=1))
+    assert "mark" not in believed(cloud, registry.MADE, "sales")
+    assert made_instances(cloud) == ["sales-1"]
+
+
+def test_the_mark_stays_the_same_until_the_cluster_is_there(cloud: Cloud, step: Step) -> None:
+    cloud.part(Roles).made[ROLE] = cloud.clock.now
+    marks = []
+    for _ in range(2):
+        step("EnsureMembership", **making(cloud))
+        marks.append(believed(cloud, registry.MADE, "sales")["mark"])
+    assert marks[0] == marks[1]
+
+
+def test_an_execution_that_made_its_cluster_before_the_registry_knew_goes_on(cloud: Cloud, step: Step) -> None:
+    progress = step("EnsureMembership", **making(cloud, instances=1))["outputs"]
+    cloud.client("dynamodb").delete_item(
+        TableName=cloud.outputs["Registry"], Key={"arn": {"S": f"{registry.MADE}{cloud.cluster_arn('sales')}"}}
+    )
+    finished(cloud, step, making(cloud, instances=1, progress=progress))
+    assert made_instances(cloud) == ["sales-1"]
+
+
+def test_a_stack_that_makes_no_clusters_has_no_permission_for_it() -> None:
+    policy = templates.source()["Resources"]["EnsureMembershipMayMakeClusters"]
+    assert policy["Condition"] == "MakesClusters"
+    making_alone = ("rds:Create", "rds:Restore", "kms:", "secretsmanager:", "dynamodb:UpdateItem")
+    own = templates.functions()["EnsureMembership"]["Policies"]
+    actions = {action for each in own for s in each["Statement"] for action in listed(s["Action"])}
+    assert not [action for action in actions if action.startswith(making_alone)]
+    with Cloud() as closed:
+        role = iam_backends[closed.account]["aws"].get_role(closed.functions.role("EnsureMembership"))
+        assert not [action for action in making_alone if action in str(role.policies)]
 
 
 def test_a_cluster_that_is_gone_is_not_made_again(cloud: Cloud, step: Step) -> None:
@@ -537,7 +634,7 @@ def test_who_may_move_is_asked_to_join_the_other_directory(cloud: Cloud, step: S
     assert answer["outputs"]["reattempted"] is False  # it is the first attempt with this directory
     (call,) = calls(cloud, "rds:ModifyDBCluster")
     assert (call["Domain"], call["ApplyImmediately"]) == (arguments(cloud)["directory"], True)
-    assert tags(cloud)["kerberos-restart-due"] == "after joining"
+    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == "after joining"
 
 
 def test_an_instance_that_has_not_moved_yet_is_waited_for(cloud: Cloud, step: Step) -> None:
@@ -729,11 +826,37 @@ def test_a_second_attempt_needs_approval_and_counts_when_it_is_made(cloud: Cloud
     assert step("EnsureMembership", **asked)["outputs"]["reattempted"] is True
 
 
+def test_a_cluster_is_made_only_when_somebody_has_approved_it(cloud: Cloud, step: Step) -> None:
+    answer = step("EnsureMembership", **making(cloud, apply="approval"))
+    groups = ", ".join(cluster(cloud).vpc_security_group_ids)
+    assert answer["outputs"]["approval"] == (
+        f"Cluster sales is created in the subnet group databases with the security groups {groups} and the instances "
+        "sales-1 (db.r6g.large), sales-2 (db.r6g.large), which costs money."
+    )
+    assert changes(cloud) == []
+
+
+def test_the_question_says_what_is_restored_and_what_is_public(cloud: Cloud, step: Step) -> None:
+    asked = making(cloud, "restore", instances=1, **APPROVAL)
+    asked["way"]["instances"][0]["PubliclyAccessible"] = True
+    said = step("EnsureMembership", **asked)["outputs"]["approval"]
+    assert said.startswith("Cluster sales is restored from before-the-release with an address in the internet in the ")
+
+
+def test_instances_that_are_missing_are_asked_for_as_well(cloud: Cloud, step: Step) -> None:
+    made_without_instances(cloud, step)
+    answer = step("EnsureMembership", **making(cloud, instances=1, **APPROVAL))
+    assert answer["outputs"]["approval"] == (
+        "Cluster sales, which was made here, gets the instances sales-1 (db.r6g.large)."
+    )
+    assert not made_instances(cloud)
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_cluster_that_is_made_disturbs_nobody(cloud: Cloud, step: Step, failing: int) -> None:
     """Nobody uses it yet, be it that it has to be asked to join once more, and restarted."""
     cloud.part(Aurora).failing_joins["sales"] = failing
-    finished(cloud, step, making(cloud, instances=1, apply="approval"))
+    finished(cloud, step, making(cloud, instances=1, **APPROVAL, approved=True))
     assert len(calls(cloud, MADE_BY)) == 1
     assert len(calls(cloud, "rds:RebootDBInstance")) == failing
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from moto.rds.models import DomainMembership
 
-from aurora_kerberos import clusters
+from aurora_kerberos import clusters, registry
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.steps.conftest import ROLE, Step, StepFailed, polls_in, run_step
+from tests.steps.conftest import ROLE, Step, StepFailed, believe, believed, polls_in, run_step
 
 # "Understanding domain membership" of the guide, and the API reference of DomainMembership.
 ENDS_BY_ITSELF = {
@@ -266,10 +266,13 @@ def test_nobody_is_asked_while_it_could_not_be_done(cloud: Cloud, step: Step) ->
 
 def test_a_restart_that_was_due_is_so_no_more_when_it_has_left(cloud: Cloud, step: Step) -> None:
     cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": "after joining"}])
+    believe(cloud, registry.RESTART, since="after joining")
     member(cloud, "kerberos-enabled")
     step("LeaveDomain", **arguments())
+    assert believed(cloud, registry.RESTART)
     assert "kerberos-restart-due" in tags(cloud)  # it may still turn out that it cannot leave
     for each in members(cluster(cloud)):
         each.domain_memberships = []
     assert step("LeaveDomain", **arguments())["ready"]
     assert "kerberos-restart-due" not in tags(cloud)
+    assert not believed(cloud, registry.RESTART)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from local.scenario.format import AtStart, Cluster, Directory, Membership, Role
 from local.scenario.happenings import resolved
 from local.scenario.prepare import prepare
 from local.services.rds.backend import cluster_of, moto_rds
-from tests.steps.conftest import ROLE, Step, StepFailed
+from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
 
 pytestmark = pytest.mark.xdist_group("new_clusters")
 
@@ -49,8 +49,9 @@ def cloud() -> Iterator[Cloud]:
             Cluster(id="legacy", engine="aurora-mysql"),
             Cluster(id="plain"),
             Cluster(id="broken", membership=member("enable-kerberos-failed")),
-            Cluster(id="half-restarted", membership=member(), tags={"kerberos-restart-due": "after joining"}),
-            Cluster(id="half-made", instances=[], tags={"kerberos-made-by": "aurora-kerberos"}),
+            Cluster(id="half-restarted", membership=member(), restart_due=True),
+            Cluster(id="half-made", instances=[], made_here=True),
+            Cluster(id="forged", tags={"kerberos-made-by": "aurora-kerberos", "kerberos-restart-due": "after joining"}),
             Cluster(id="just-made", instances=["just-made-1"], instance_status={"just-made-1": "creating"}),
         ],
         directories=[Directory(dns_name="corp.example.com")],
@@ -60,7 +61,7 @@ def cloud() -> Iterator[Cloud]:
         roles={ROLE: Role()},
         secrets={"aurora-kerberos/leaving/master": {"username": "postgres", "password": "x"}},
     )
-    with Cloud() as running:
+    with Cloud({"Creation": "private"}) as running:
         prepare(running, start)
         moto_rds(running).cluster_snapshots["unfinished"].status = "creating"
         ec2 = running.client("ec2")
@@ -121,7 +122,6 @@ def test_the_plan_of_a_new_cluster_shows_the_calls_to_be_made(cloud: Cloud, step
             "DBSubnetGroupName": "databases",
             "VpcSecurityGroupIds": [cloud.named["sales-database"]],
             "Port": 5433,
-            "Tags": [{"Key": "kerberos-made-by", "Value": "aurora-kerberos"}],
         },
         "instances": [
             {
@@ -129,6 +129,7 @@ def test_the_plan_of_a_new_cluster_shows_the_calls_to_be_made(cloud: Cloud, step
                 "DBClusterIdentifier": "sales",
                 "Engine": "aurora-postgresql",
                 "DBInstanceClass": "db.r6g.large",
+                "PubliclyAccessible": False,
             },
             {
                 "DBInstanceIdentifier": "sales-2",
@@ -136,6 +137,7 @@ def test_the_plan_of_a_new_cluster_shows_the_calls_to_be_made(cloud: Cloud, step
                 "Engine": "aurora-postgresql",
                 "DBInstanceClass": "db.t4g.medium",
                 "PromotionTier": 2,
+                "PubliclyAccessible": False,
             },
         ],
         "restarts": [],
@@ -169,7 +171,7 @@ def test_a_new_cluster_is_named_as_rds_will_name_it(cloud: Cloud, step: Step) ->
 
 
 def test_a_new_cluster_may_say_more(cloud: Cloud, step: Step) -> None:
-    tags = [{"Key": "team", "Value": "sales"}, {"Key": "kerberos-made-by", "Value": "somebody"}]
+    tags = [{"Key": "team", "Value": "sales"}]
     group = {"DBClusterParameterGroupName": "with-auditing"}
     serverless = {"DBInstanceClass": "db.serverless", "Tags": [{"Key": "team", "Value": "sales"}]}
     request = asked(
@@ -185,7 +187,7 @@ def test_a_new_cluster_may_say_more(cloud: Cloud, step: Step) -> None:
     found = plan(step, request)
     made = found["way"]["parameters"]
     assert made["MasterUsername"] == "root1"
-    assert made["Tags"] == [tags[0], {"Key": "kerberos-made-by", "Value": "aurora-kerberos"}]
+    assert made["Tags"] == tags
     assert found["cluster"]["parameter_group"] == "with-auditing"
     assert found["cluster"]["http_endpoint"] is True
     assert found["way"]["instances"][0]["Tags"] == serverless["Tags"]
@@ -243,6 +245,7 @@ def test_the_latest_point_in_time_needs_no_time(cloud: Cloud, step: Step) -> Non
         ("broken", ["broken-2", "broken-1"]),
         ("half-restarted", ["half-restarted-2", "half-restarted-1"]),
         ("orders", []),
+        ("forged", ["forged-2", "forged-1"]),  # it has not joined
     ],
 )
 def test_a_cluster_that_is_there_is_modified_and_restarts_readers_first_unless_it_has_joined(
@@ -299,6 +302,12 @@ COMMON = [
     ({"VpcSecurityGroupIds": ["$sales-database", "$elsewhere"]}, "is not of the subnet group's VPC vpc-"),
     ({"DBClusterParameterGroupName": "nowhere"}, "RDS knows no DBClusterParameterGroupName nowhere here"),
     ({"DBClusterParameterGroupName": ""}, "DBClusterParameterGroupName is empty"),
+    ({"EnableIAMDatabaseAuthentication": True}, "EnableIAMDatabaseAuthentication, which no cluster that is made here"),
+    ({"TagSpecifications": []}, "TagSpecifications, which no cluster that is made here"),
+    *(
+        ({"Tags": [{"Key": key, "Value": "enabled"}]}, f"Tags holds {key}; only who may tag clusters may set these")
+        for key in ("kerberos", "Kerberos-Apply", "kerberos-made-by", "kerberos-principals", "managed-by")
+    ),
 ]
 ODD_TIMES: list[Any] = [
     *("", "yesterday", "10", "1e300", "2025-02-30T00:00:00Z", 1738396800, 1e300, True, None, [], {}),
@@ -307,6 +316,12 @@ OF_ONE_WAY = [
     ("create", {"EngineVersion": "16.99"}, "RDS knows no EngineVersion 16.99 here"),
     ("create", {"EngineVersion": ""}, "EngineVersion is empty"),
     ("create", {"SnapshotIdentifier": "before-the-release"}, "there is no parameter SnapshotIdentifier"),
+    ("create", {"ReplicationSourceIdentifier": "arn"}, "ReplicationSourceIdentifier, which no cluster that is made"),
+    ("create", {"GlobalClusterIdentifier": "g"}, "GlobalClusterIdentifier, which no cluster that is made"),
+    ("create", {"PubliclyAccessible": False}, "PubliclyAccessible, which no cluster that is made"),
+    ("create", {"WithExpressConfiguration": True}, "WithExpressConfiguration, which no cluster that is made"),
+    ("restore", {"EnableInternetAccessGateway": True}, "EnableInternetAccessGateway, which no cluster that is made"),
+    ("restore_to_time", {"SourceDbClusterResourceId": "c"}, "SourceDbClusterResourceId, which no cluster that is"),
     ("restore", {"SnapshotIdentifier": LEFT_OUT}, "SnapshotIdentifier is missing"),
     ("restore", {"SnapshotIdentifier": ""}, "SnapshotIdentifier is empty"),
     ("restore", {"SnapshotIdentifier": "yesterday"}, "RDS knows no DBClusterSnapshotIdentifier yesterday here"),
@@ -371,6 +386,7 @@ def test_a_point_in_time_is_written_in_iso_8601(cloud: Cloud, step: Step, odd: A
         ([{**LARGE, "Engine": "postgres"}], "Engine, which this workflow fills in itself"),
         ([{**LARGE, "EngineVersion": "16.4"}], "EngineVersion, which an instance of Aurora has not"),
         ([{**LARGE, "MultiAZ": True, "Port": 1}], "MultiAZ and Port, which an instance of Aurora has not"),
+        ([{**LARGE, "Tags": [{"Key": "managed-by", "Value": "x"}]}], "create.instances.0.Tags holds managed-by"),
         ([{**LARGE, "MonitoringRoleArn": "x"}], "passes no role to RDS but the directory's"),
         ([{**LARGE, "DBInstanceIdentifier": "a"}] * 2, "Two instances have the name a"),
         ([LARGE, {**LARGE, "DBInstanceIdentifier": "Sales-1"}], "Two instances have the name sales-1"),
@@ -410,10 +426,60 @@ def test_what_is_to_be_made_has_no_arn_yet(cloud: Cloud, step: Step, way: str) -
     assert "named by its identifier" in refused(cloud, step, request)
 
 
+@pytest.mark.parametrize("cluster", ["plain", "forged"])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_cluster_that_others_have_made_is_left_alone(cloud: Cloud, step: Step, way: str) -> None:
-    request = asked(cloud, way, cluster="plain")
-    assert refused(cloud, step, request) == "There is a cluster plain already, and this workflow has not made it."
+def test_a_cluster_that_others_have_made_is_left_alone_whatever_its_tags_say(
+    cloud: Cloud, step: Step, way: str, cluster: str
+) -> None:
+    request = asked(cloud, way, cluster=cluster)
+    assert refused(cloud, step, request) == f"There is a cluster {cluster} already, and this workflow has not made it."
+
+
+def test_a_tag_that_says_a_restart_is_due_is_told_and_not_believed(step: Step) -> None:
+    (warning,) = [each for each in plan(step, {"cluster": "forged"})["warnings"] if "restart" in each]
+    assert warning.startswith(
+        "The tag kerberos-restart-due says that a restart is due, of which this stack knows nothing"
+    )
+    assert not [each for each in plan(step, {"cluster": "half-restarted"})["warnings"] if "restart" in each]
+
+
+# --- what the stack does not allow ------------------------------------------------------------------------------------
+
+PUBLIC = {**LARGE, "PubliclyAccessible": True}
+
+
+@pytest.fixture
+def allowing(cloud: Cloud) -> Iterator[Callable[[str], None]]:
+    """Sets what the stack allows, until the test ends."""
+    yield lambda creation: set_of_stack(cloud, creation=creation)
+    set_of_stack(cloud, creation="private")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_the_stack_makes_no_clusters_none_is_made(
+    cloud: Cloud, step: Step, way: str, allowing: Callable[[str], None]
+) -> None:
+    allowing("off")
+    message = refused(cloud, step, asked(cloud, way), "CreationNotAllowed")
+    assert message == f"The input asks to make the cluster sales (`{way}`), and this stack makes none."
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_public_is_made_unless_the_stack_allows_it(
+    cloud: Cloud, step: Step, way: str, allowing: Callable[[str], None]
+) -> None:
+    for request in (asked(cloud, way, LARGE, PUBLIC), asked(cloud, way, PubliclyAccessible=True)):
+        assert f"`{way}` holds PubliclyAccessible" in refused(cloud, step, request, "CreationNotAllowed")
+    allowing("public")
+    found = plan(step, asked(cloud, way, LARGE, PUBLIC))["way"]["instances"]
+    assert [each["PubliclyAccessible"] for each in found] == [False, True]
+
+
+@pytest.mark.parametrize("way", ["restore", "restore_to_time"])
+def test_a_restored_cluster_is_private_though_its_vpc_has_an_internet_gateway(
+    cloud: Cloud, step: Step, way: str
+) -> None:
+    assert plan(step, asked(cloud, way))["way"]["parameters"]["PubliclyAccessible"] is False
 
 
 @pytest.mark.parametrize("secret", ["", "aurora-kerberos/elsewhere/master", "aurora-kerberos/leaving/master"])

@@ -11,12 +11,13 @@ from moto.core.responses import ActionResult
 from moto.rds.models import DomainMembership
 from moto.rds.responses import RDSResponse
 
+from aurora_kerberos import registry
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
 from local.scenario.format import Cluster
 from local.scenario.prepare import add_cluster
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.steps.conftest import ROLE, Step, StepFailed, set_of_stack
+from tests.steps.conftest import ROLE, Step, StepFailed, believe, set_of_stack
 
 NOW = datetime.fromisoformat("2026-01-05T09:00:00+00:00")
 NOTHING: dict[str, list[str]] = {"started": [], "running": [], "waiting": [], "refused": []}
@@ -159,7 +160,7 @@ def change_role(cloud: Cloud) -> None:
 
 
 def owe_restart(cloud: Cloud) -> None:
-    tag(cloud, kerberos_restart_due="2026-01-05T08:30:00+00:00")
+    believe(cloud, registry.RESTART, since="2026-01-05T08:30:00+00:00")
 
 
 def list_principals(cloud: Cloud) -> None:
@@ -213,6 +214,11 @@ def change_setting(cloud: Cloud) -> None:
 def test_what_has_changed_since_the_last_success_is_corrected(as_wanted: Cloud, step: Step, happens: Any) -> None:
     happens(as_wanted)
     assert sweep(step) == did("started")
+
+
+def test_a_tag_alone_owes_no_restart(as_wanted: Cloud, step: Step) -> None:
+    tag(as_wanted, kerberos_restart_due="2026-01-05T08:30:00+00:00")
+    assert sweep(step) == NOTHING
 
 
 @pytest.mark.parametrize("outcome", ["failed", "disabled", "unchanged"])

@@ -125,7 +125,7 @@ def test_no_wildcard_where_a_resource_can_be_named() -> None:
         "rds:DescribeOrderableDBInstanceOptions",
         "organizations:ListAccounts",
     }
-    policies = {name: properties.get("Policies", []) for name, properties in templates.functions().items()}
+    policies = {name: templates.policies(name) for name in templates.functions()}
     far = templates.directory_account()["Resources"]["Role"]["Properties"]["Policies"]
     policies[templates.DIRECTORY_ACCOUNT_ROLE] = [policy["PolicyDocument"] for policy in far]
     for name, documents in policies.items():

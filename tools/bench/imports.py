@@ -69,7 +69,7 @@ def sections() -> Iterator[Section]:
 
 def services(name: str) -> list[str]:
     """The services that a function has clients of, by its policy, as boto3 names them."""
-    policies = templates.functions()[name].get("Policies", [])
+    policies = templates.policies(name)
     actions = {a for policy in policies for each in policy["Statement"] for a in resources.listed(each["Action"])}
     own = {action.partition(":")[0] for action in actions - resources.BEHIND_THE_CALLS.get(name, set())}
     return sorted(BOTO3_NAMES.get(service, service) for service in own - BEHIND_ANOTHER_CALL)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aurora_kerberos import errors
 from aurora_kerberos.step import DAY, HOUR, MINUTE
@@ -65,7 +64,7 @@ def section(number: int, name: str) -> str:
     facts = gathered(folder.name)
     common = {text for each in everywhere_facts().values() for text in each}
     handler = next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == "handler")
-    reads, changes = actions(properties, name)
+    reads, changes = actions(name)
     lines = [
         f"## {number}. {name}",
         f"`{folder}` · {templates.definition()['States'][name]['Comment']}.",
@@ -108,9 +107,9 @@ def everywhere_facts() -> dict[str, set[str]]:
     return found
 
 
-def actions(properties: Mapping[str, Any], name: str) -> tuple[list[str], list[str]]:
+def actions(name: str) -> tuple[list[str], list[str]]:
     """The IAM actions that a function's policy allows for its own calls: those that look, those that change."""
-    statements = [each for policy in properties.get("Policies", []) for each in policy["Statement"]]
+    statements = [each for policy in templates.policies(name) for each in policy["Statement"]]
     allowed = {action for each in statements for action in resources.listed(each["Action"])}
     behind = resources.BEHIND_THE_CALLS.get(name, set()) | {"sts:AssumeRole"}
     own = sorted(f"`{action}`" for action in allowed - behind)

@@ -161,5 +161,8 @@ def wanted(wants: str, listed: list[Listed], of_stack: Settings, tags: Mapping[s
         return names.digest(wants)
     ours = {key: value for key, value in tags.items() if key in {names.MASTER_SECRET_TAG}}
     return names.digest(
-        wants, [each.model_dump() for each in listed], of_stack.model_dump(mode="json", exclude={"apply", "move"}), ours
+        wants,
+        [each.model_dump() for each in listed],
+        of_stack.model_dump(mode="json", exclude={"apply", "creation", "move"}),
+        ours,
     )

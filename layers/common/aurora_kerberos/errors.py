@@ -36,6 +36,10 @@ class InvalidRequest(BadRequest):
     """The input, a setting, a tag or a principals parameter does not have the documented form."""
 
 
+class CreationNotAllowed(BadRequest):
+    """The stack's parameter Creation does not allow to make the cluster, or not with an address in the internet."""
+
+
 class ClusterNotFound(BadRequest):
     """No DB cluster of that name in this account and Region."""
 

@@ -9,10 +9,33 @@ from botocore.exceptions import ClientError
 
 from aurora_kerberos import clusters, names, new_clusters, owners
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.errors import ClusterUnfit, ClusterUnusable, DirectoryNotTrusted
+from aurora_kerberos.errors import ClusterUnfit, ClusterUnusable, CreationNotAllowed, DirectoryNotTrusted
 from aurora_kerberos.plan import WantedDirectory
-from aurora_kerberos.request import Request
+from aurora_kerberos.request import NewCluster, Request
 from aurora_kerberos.step import MINUTE, Waiting
+
+
+def refuse_not_allowed(request: Request, creation: str) -> None:
+    """Refuse to make a cluster where the stack's parameter `Creation` does not allow it.
+
+    Raises:
+        CreationNotAllowed: it allows no cluster, or no public one.
+    """
+    for kind in request.creations:
+        wanted: NewCluster = getattr(request, kind)
+        if creation == "off":
+            raise CreationNotAllowed(
+                f"The input asks to make the cluster {request.cluster} (`{kind}`), and this stack makes none.",
+                "Make the cluster by other means, then start with its identifier alone. Or set the stack's parameter "
+                "Creation to private.",
+            )
+        if creation != "public" and any(
+            each.get("PubliclyAccessible") for each in (wanted.parameters, *wanted.instances)
+        ):
+            raise CreationNotAllowed(
+                f"`{kind}` holds PubliclyAccessible, and this stack makes no cluster with an address in the internet.",
+                "Leave it out. Or set the stack's parameter Creation to public.",
+            )
 
 
 def refuse_unfit(cluster: Mapping[str, Any], request: Request) -> None:

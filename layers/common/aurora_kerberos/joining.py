@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, names
+from aurora_kerberos import clusters, registry
 from aurora_kerberos.aws import client
 from aurora_kerberos.errors import EnableKerberosFailed, ServiceRoleInvalid
-from aurora_kerberos.memberships import Arguments, Progress, busy, refusal, undisturbed
+from aurora_kerberos.memberships import Arguments, Progress, busy, refusal, restart_due, undisturbed
 from aurora_kerberos.step import MINUTE, Waiting
 
 FAILED = {"enable-kerberos-failed", "failed"}
@@ -74,8 +74,8 @@ def joining(cluster: Mapping[str, Any], member: str, status: str, arguments: Arg
     """RDS is at work on the membership, or will be in the maintenance window."""
     if progress["asked"] and status in clusters.JOINING:
         return asked_to_join(cluster["DBClusterIdentifier"], progress)
-    if arguments["way"]["way"] == "modify" and names.RESTART_TAG not in names.tags(cluster):
-        clusters.tag_restart(cluster, clusters.AFTER_JOINING)  # somebody else has asked for it
+    if arguments["way"]["way"] == "modify" and not restart_due(cluster, progress):  # somebody else has asked for it
+        registry.note_restart(cluster, clusters.AFTER_JOINING, "joined by others", arguments["execution"])
     later = status.startswith("pending-maintenance-")
     seen: Progress = {**progress, "last_pending": arguments["now"] if later else progress["last_pending"]}
     status = status or "not listed yet"
@@ -114,8 +114,8 @@ def join(
     if waiting := busy(cluster, instances, progress) or undisturbed(what, arguments, progress):
         return waiting
     # Before the call: whatever interrupts us, the restart is not forgotten.
-    due = names.RESTART_TAG in names.tags(cluster)
-    clusters.tag_restart(cluster, clusters.AFTER_JOINING)
+    due = restart_due(cluster, progress)
+    registry.note_restart(cluster, clusters.AFTER_JOINING, "joined", arguments["execution"])
     try:
         client("rds").modify_db_cluster(
             DBClusterIdentifier=name,
@@ -128,7 +128,9 @@ def join(
         if isinstance(refused, Waiting):
             return refused
         if not due:
-            clusters.untag_restart(cluster)  # it does not join, so there is nothing to restart for
+            registry.forget_restart(
+                cluster, clusters.AFTER_JOINING
+            )  # it does not join, so there is nothing to restart for
         raise refused from (None if refused is error else error)
     return asked_to_join(name, noted(progress, again))
 

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters
+from aurora_kerberos import clusters, names, registry
 from aurora_kerberos.aws import code, message
 from aurora_kerberos.errors import DirectoryNotFound, ServiceRoleInvalid
 from aurora_kerberos.plan import Cluster, Creation
@@ -48,6 +48,7 @@ class Arguments(TypedDict):
     approved: bool
     directory: str
     role: str
+    execution: str
     now: str
     progress: Progress | dict[str, Any]
 
@@ -57,6 +58,15 @@ def busy(cluster: Mapping[str, Any], instances: list[dict[str, Any]], progress: 
     reason = clusters.busy(cluster, instances)
     restarts = reason.endswith(" is rebooting")
     return Waiting(reason, at_least=MINUTE if restarts else 0, outputs=progress) if reason else None
+
+
+def restart_due(cluster: Mapping[str, Any], progress: Progress) -> str:
+    """Since when a restart is due, as `registry.restart_due`."""
+    if since := registry.restart_due(cluster):
+        return since
+    # For one release: before the registry knew of restarts, an execution that had asked to join wrote the tag alone. It
+    # is the execution's own memory that is believed here. A tag alone restarts nothing.
+    return clusters.AFTER_JOINING if progress["asked"] and names.RESTART_TAG in names.tags(cluster) else ""
 
 
 def undisturbed(what: str, arguments: Arguments, progress: Progress) -> Waiting | None:

@@ -20,7 +20,8 @@ MESSAGE_TAG = "kerberos-message"
 REMEDY_TAG = "kerberos-remedy"
 APPLY_TAG = "kerberos-apply"
 ROLLOUT_TAG = "kerberos-rollout"
-RESTART_TAG = "kerberos-restart-due"
+RESTART_TAG = "kerberos-restart-due"  # this and the next are hints to people: see registry.py
+MADE_BY_TAG = "kerberos-made-by"
 
 METRICS = "AuroraKerberos"  # namespace in CloudWatch
 EVENTS = "aurora-kerberos"  # source in EventBridge

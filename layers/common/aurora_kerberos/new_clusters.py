@@ -14,9 +14,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from aurora_kerberos import names
+from aurora_kerberos import names, registry
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import InvalidRequest
+from aurora_kerberos.plan import Creation
 
 OPERATIONS = {
     "create": "CreateDBCluster",
@@ -25,9 +26,48 @@ OPERATIONS = {
 }
 ENGINE = "aurora-postgresql"
 # Parameters that this workflow fills in itself.
-OURS = {"DBClusterIdentifier", "Domain", "DomainIAMRoleName", "Engine", "ManageMasterUserPassword", "SourceRegion"}
+OURS = {"DBClusterIdentifier", "Domain", "DomainIAMRoleName", "Engine", "ManageMasterUserPassword"}
 # Parameters with a role. The template lets the functions pass only the directory's role to RDS.
 ROLES = {"AssociatedRoles", "MonitoringRoleArn"}
+# Parameters of the three calls (RDS API reference) with which somebody may say what the cluster is like. The other ones
+# go further: another way to log in, data of another Region or of a cluster that is gone, tags of other resources, an
+# address in the internet. Or they are not for Aurora PostgreSQL. tests/layer/test_creation_parameters.py has all.
+OF_CLUSTERS = {
+    "AutoMinorVersionUpgrade",
+    "AvailabilityZones",
+    "BackupRetentionPeriod",
+    "CopyTagsToSnapshot",
+    "DBClusterParameterGroupName",
+    "DBSubnetGroupName",
+    "DatabaseInsightsMode",
+    "DatabaseName",
+    "DeletionProtection",
+    "EnableCloudwatchLogsExports",
+    "EnableHttpEndpoint",
+    "EnablePerformanceInsights",
+    "EngineLifecycleSupport",
+    "EngineVersion",
+    "KmsKeyId",
+    "MasterUserSecretKmsKeyId",
+    "MasterUsername",
+    "NetworkType",
+    "PerformanceInsightsKMSKeyId",
+    "PerformanceInsightsRetentionPeriod",
+    "Port",
+    "PreferredBackupWindow",
+    "PreferredMaintenanceWindow",
+    "PubliclyAccessible",
+    "RestoreToTime",
+    "RestoreType",
+    "ServerlessV2ScalingConfiguration",
+    "SnapshotIdentifier",
+    "SourceDBClusterIdentifier",
+    "StorageEncrypted",
+    "StorageType",
+    "Tags",
+    "UseLatestRestorableTime",
+    "VpcSecurityGroupIds",
+}
 # Parameters of "CreateDBInstance" (RDS API reference) that apply to an instance of an Aurora cluster. The other ones
 # "don't apply to Amazon Aurora DB instances", and RDS would refuse them only after the cluster is made.
 OF_INSTANCES = {
@@ -48,26 +88,28 @@ OF_INSTANCES = {
 }
 # "DBClusterIdentifier" and "DBInstanceIdentifier" of the RDS API reference; RDS keeps them in lower case.
 IDENTIFIER = re.compile(r"(?=.{1,63}$)[a-z](-?[a-z0-9])*")
-MADE_BY_TAG = "kerberos-made-by"
 # "Error codes for the Amazon EC2 API".
 NO_GROUP = {"InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidParameterValue"}
 REMEDY = "Correct the parameters, which are those of the RDS API; nothing has been made."
 
 
 def parameters(kind: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the call that makes the cluster, without the directory and the role."""
+    """The parameters of the call that makes the cluster, without the directory, the role and the tag of who made it.
+
+    A restored cluster in a VPC with an internet gateway is public unless it is said otherwise (RDS API reference).
+    """
     engine = {} if kind == "restore_to_time" else {"Engine": ENGINE}
     master = {"MasterUsername": "postgres", "ManageMasterUserPassword": True} if kind == "create" else {}
     time = {"RestoreToTime": restore_time(given).isoformat()} if "RestoreToTime" in given else {}
-    tags = [tag for tag in given.get("Tags", []) if tag.get("Key") != MADE_BY_TAG]
-    tags.append({"Key": MADE_BY_TAG, "Value": "aurora-kerberos"})
-    return {"DBClusterIdentifier": cluster, **engine, **master, **given, **time, "Tags": tags}
+    private = {} if kind == "create" else {"PubliclyAccessible": False}
+    return {"DBClusterIdentifier": cluster, **engine, **master, **private, **given, **time}
 
 
 def instances(cluster: str, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The parameters of the calls that make the instances; the first is the writer."""
     return [
         {
+            "PubliclyAccessible": False,  # else it may be public, if its subnet group is the default one
             **each,
             "DBInstanceIdentifier": each.get("DBInstanceIdentifier", f"{cluster}-{number}").lower(),
             "DBClusterIdentifier": cluster,
@@ -88,10 +130,18 @@ def refuse_malformed(kind: str, given: Mapping[str, Any], given_instances: Itera
         restore_time(given)  # botocore accepts other forms of time as well, and fails with some of them
     engine = {} if kind == "restore_to_time" else {"Engine": ENGINE}
     hold(f"{kind}.parameters", OPERATIONS[kind], {"DBClusterIdentifier": "x", **engine, **given})
+    refuse_tags(f"{kind}.parameters", given)
+    public = {"PubliclyAccessible"} if kind == "create" else set()  # only of Multi-AZ DB clusters
+    if beyond := sorted(set(given) - OF_CLUSTERS | public & set(given)):
+        raise InvalidRequest(
+            f"{kind}.parameters holds {' and '.join(beyond)}, which no cluster that is made here may have.",
+            "Leave it out. Whoever may do so can modify the cluster when it is there.",
+        )
     for number, each in enumerate(given_instances):
         where = f"{kind}.instances.{number}"
         refuse_ours(where, each)
         hold(where, "CreateDBInstance", {"DBInstanceIdentifier": "x", "Engine": ENGINE, **each})
+        refuse_tags(where, each)
         if beyond := sorted(set(each) - OF_INSTANCES):
             raise InvalidRequest(f"{where} holds {' and '.join(beyond)}, which an instance of Aurora has not.", REMEDY)
     required = {"restore": ["SnapshotIdentifier"], "restore_to_time": ["SourceDBClusterIdentifier"]}.get(kind, [])
@@ -121,6 +171,16 @@ def refuse_ours(where: str, given: Mapping[str, Any]) -> None:
         raise InvalidRequest(
             f"{where} holds {' and '.join(roles)}; this workflow passes no role to RDS but the directory's.",
             "Leave it out, and modify the cluster when it is there.",
+        )
+
+
+def refuse_tags(where: str, given: Mapping[str, Any]) -> None:
+    """Refuse tags that ask this workflow for something, or say what it has made."""
+    keys = [str(tag.get("Key", "")) for tag in given.get("Tags", [])]
+    if ours := sorted(key for key in keys if key.lower().startswith((names.TAG, names.MANAGED_BY["Key"]))):
+        raise InvalidRequest(
+            f"{where}.Tags holds {' and '.join(ours)}; only who may tag clusters may set these.",
+            "Leave it out, and tag the cluster when it is there.",
         )
 
 
@@ -174,12 +234,36 @@ def refuse_names(cluster: str, made_instances: Iterable[Mapping[str, Any]]) -> N
 
 
 def refuse_made_by_others(cluster: Mapping[str, Any], kind: str) -> None:
-    """Refuse a cluster that exists already and was not made by this workflow."""
-    if MADE_BY_TAG not in names.tags(cluster):
-        raise InvalidRequest(
-            f"There is a cluster {cluster['DBClusterIdentifier']} already, and this workflow has not made it.",
-            f"Leave out `{kind}` to enable Kerberos on it as it is, or choose another identifier.",
-        )
+    """Refuse a cluster that exists already and was not made by this stack, whatever its tags say."""
+    if not registry.is_ours(registry.made(cluster["DBClusterArn"]), cluster):
+        raise made_by_others(cluster, kind)
+
+
+def made_by_others(cluster: Mapping[str, Any], kind: str) -> InvalidRequest:
+    """The error for a cluster that exists already and was not made by this stack."""
+    return InvalidRequest(
+        f"There is a cluster {cluster['DBClusterIdentifier']} already, and this workflow has not made it.",
+        f"Leave out `{kind}` to enable Kerberos on it as it is, or choose another identifier.",
+    )
+
+
+def description(creation: Creation) -> str:
+    """What is going to be made, in one sentence, for the question for approval."""
+    made = creation["parameters"]
+    source = made.get("SnapshotIdentifier") or made.get("SourceDBClusterIdentifier", "")
+    how = f"is restored from {source}" if source else "is created"
+    public = any(each.get("PubliclyAccessible") for each in (made, *creation["instances"]))
+    return (
+        f"Cluster {made['DBClusterIdentifier']} {how} {'with an address in the internet ' if public else ''}"
+        f"in the subnet group {made['DBSubnetGroupName']} "
+        f"with the security groups {', '.join(made['VpcSecurityGroupIds'])} "
+        f"and the instances {listed(creation['instances'])}, which costs money."
+    )
+
+
+def listed(made_instances: Iterable[Mapping[str, Any]]) -> str:
+    """Instances, each with its class."""
+    return ", ".join(f"{each['DBInstanceIdentifier']} ({each['DBInstanceClass']})" for each in made_instances)
 
 
 def refuse_impossible(kind: str, made: Mapping[str, Any], made_instances: list[dict[str, Any]]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, desired, names, new_clusters
+from aurora_kerberos import clusters, desired, names, new_clusters, registry
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import DirectoryNotFound, InvalidRequest, SecretUnusable
@@ -61,7 +61,7 @@ def wanted_creation(request: Request, cluster: Mapping[str, Any] | None, directo
     joined = clusters.membership(cluster or {})
     as_wanted = joined and joined["Status"] in clusters.ENABLED and clusters.role_of(joined) in ("", role)
     moves = joined and directory not in ("", joined["Domain"])
-    due = not as_wanted or moves or names.RESTART_TAG in names.tags(cluster or {})
+    due = not as_wanted or moves or (cluster and registry.restart_due(cluster))
     restarts = [instance["DBInstanceIdentifier"] for instance in clusters.instances(dict(cluster or {}))] if due else []
     return {"way": "modify", "parameters": {}, "instances": [], "restarts": restarts}
 
@@ -241,3 +241,13 @@ def refuse_contradicted(action: str, tags: Mapping[str, str]) -> None:
             f"The tag {names.TAG} of the cluster is {tags[names.TAG]}, and the request is to {action}.",
             f"Set the tag to {wanted} instead, which is all that is needed, or take it off and start again.",
         )
+
+
+def unknown_restart(cluster: Mapping[str, Any] | None) -> list[str]:
+    """A warning when the tag says that a restart is due, and the registry knows of none: a tag restarts nothing."""
+    if not cluster or names.RESTART_TAG not in names.tags(cluster) or registry.restart_due(cluster):
+        return []
+    return [
+        f"The tag {names.RESTART_TAG} says that a restart is due, of which this stack knows nothing: nothing restarts. "
+        "Restart the instances when it suits, if it is so, and take the tag off."
+    ]

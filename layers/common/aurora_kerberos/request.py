@@ -283,6 +283,7 @@ class Settings(BaseModel):
     directory_owner_accounts: list[str]
     directory_share_method: Literal["HANDSHAKE", "ORGANIZATIONS"]
     network: Literal["managed", "existing"]
+    creation: Literal["off", "private", "public"] = "off"
     apply: Apply
     move: bool
     vpc_id: str

@@ -8,10 +8,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, names
+from aurora_kerberos import clusters, registry
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import RestartDue
-from aurora_kerberos.memberships import Arguments, Progress, busy, undisturbed
+from aurora_kerberos.memberships import Arguments, Progress, busy, restart_due, undisturbed
 from aurora_kerberos.plan import Cluster
 from aurora_kerberos.step import DAY, MINUTE, Ready, Waiting
 
@@ -20,10 +20,11 @@ def restart(
     cluster: Mapping[str, Any], instances: list[dict[str, Any]], arguments: Arguments, progress: Progress
 ) -> Ready | Waiting:
     """Restart what has not restarted since joining: one instance at a time, readers first (`rds:RebootDBInstance`)."""
-    since = names.tags(cluster).get(names.RESTART_TAG)
-    if since is not None and not is_time(since):
+    since = restart_due(cluster, progress)
+    if since == clusters.AFTER_JOINING:
         # What restarts in its maintenance window may do so before the membership shows.
-        clusters.tag_restart(cluster, since := progress["last_pending"] or arguments["now"])
+        since = progress["last_pending"] or arguments["now"]
+        registry.note_restart(cluster, since, "joined", arguments["execution"])
     if waiting := busy(cluster, instances, progress):
         return waiting
     # The event of a restart may come late: what this execution has restarted, it does not restart again.
@@ -31,7 +32,7 @@ def restart(
         instance["DBInstanceIdentifier"]
         for instance in (instances if since else [])
         if instance["DBInstanceIdentifier"] not in progress["restarted"]
-        and not restarted(instance, datetime.fromisoformat(str(since)))
+        and not restarted(instance, datetime.fromisoformat(since))
     ]
     if remaining and arguments["apply"] == "maintenance-window" and arguments["way"]["way"] == "modify":
         return restart_by_others(remaining, progress)
@@ -40,7 +41,7 @@ def restart(
             remaining[0], progress
         )
     if since:
-        clusters.untag_restart(cluster)
+        registry.forget_restart(cluster, since)
     return Ready({"cluster": joined(cluster, arguments["cluster"]), "restarted": progress["restarted"]})
 
 
@@ -78,14 +79,6 @@ def joined(cluster: Mapping[str, Any], planned: Cluster) -> Cluster:
         "port": cluster["Port"],
         "master_secret": planned["master_secret"] or managed,
     }
-
-
-def is_time(text: str) -> bool:
-    """Whether the tag tells since when a restart is due; what it may hold else counts as from now on."""
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def restarted(instance: Mapping[str, Any], since: datetime) -> bool:

@@ -157,6 +157,7 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "dynamodb:GetItem": _named("dynamodb", "table/", "TableName"),
     "dynamodb:Query": _named("dynamodb", "table/", "TableName"),
     "dynamodb:PutItem": _named("dynamodb", "table/", "TableName"),
+    "dynamodb:UpdateItem": _named("dynamodb", "table/", "TableName"),
     "ec2:AcceptVpcPeeringConnection": _accepted_peering,
     "ec2:AuthorizeSecurityGroupEgress": _ec2("security-group", "GroupId"),
     "ec2:AuthorizeSecurityGroupIngress": _ec2("security-group", "GroupId"),
