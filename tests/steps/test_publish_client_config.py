@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import psycopg2.extensions
@@ -74,10 +77,32 @@ def test_a_cluster_s_host_is_of_the_directory_s_realm_in_every_partition(step: S
     assert [realm for domain, realm in realms.items() if host.endswith(domain)] == ["CORP.EXAMPLE.COM"]
 
 
-@pytest.mark.parametrize("odd", ["it's \\ odd", "my orders", "back\\slash", "orders"])
+ODD = [
+    "it's \\ odd",
+    "my orders",
+    "back\\slash",
+    "orders",
+    "$(touch made)`touch made`",
+    'a"b',
+    "a;touch made",
+    "!!",
+    "${HOME}",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_shell_takes_the_line_for_psql_literally(step: Step, tmp_path: Path, odd: str) -> None:
+    line = publish(step, cluster={**CLUSTER, "database": odd})["connect"]["psql"]
+    told = f'psql() {{ printf "%s" "$1"; }}\n{line}'
+    done = subprocess.run(["/bin/sh", "-c", told], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert psycopg2.extensions.parse_dsn(done.stdout)["dbname"] == odd
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_a_driver_takes_the_connection_string_whatever_the_database_is_called(step: Step, odd: str) -> None:
     psycopg = publish(step, cluster={**CLUSTER, "database": odd})["connect"]["psycopg"]
-    conninfo = psycopg.removeprefix('psycopg.connect("').removesuffix('")')
+    conninfo = ast.literal_eval(psycopg.removeprefix("psycopg.connect(").removesuffix(")"))
     parsed = psycopg2.extensions.parse_dsn(conninfo)
     assert parsed["dbname"] == odd
     assert parsed["user"] == "<user>@CORP.EXAMPLE.COM"
@@ -91,7 +116,7 @@ def test_jdbc_and_psql_know_user_and_host(step: Step) -> None:
         f"jdbc:postgresql://{CLUSTER['endpoint']}:5432/a%2Fb?user=<user>%40CORP.EXAMPLE.COM"
         "&sslmode=verify-full&sslrootcert=<authorities>"
     )
-    assert connect["psql"].startswith(f'psql "host={CLUSTER["endpoint"]} ')
+    assert connect["psql"].startswith(f"psql 'host={CLUSTER['endpoint']} ")
 
 
 def test_whose_certificates_to_trust_is_published_with_the_place_of_the_file(step: Step) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -141,7 +142,9 @@ def test_the_table_has_a_row_for_each_cluster(ended: Cloud, step: Step) -> None:
     assert (found["web"]["state"], found["web"]["why"]) == ("unfit", "It runs aurora-mysql.")
 
 
-@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t=", "\r="])
+@pytest.mark.parametrize(
+    "begins", ["=", "+", "-", "@", "\t=", "\r=", " =", "x;=", "x; =", "x,@", "x|+", "x\t-", "\uff1d"]
+)
 def test_no_cell_of_the_table_is_a_formula(cloud: Cloud, step: Step, begins: str) -> None:
     """Whoever may tag a cluster of a member account decides what stands here, and whose spreadsheet opens it?"""
     evil = f"{begins}HYPERLINK(0)"
@@ -149,7 +152,9 @@ def test_no_cell_of_the_table_is_a_formula(cloud: Cloud, step: Step, begins: str
     record(cloud, "orders", "failed", error=evil, message=evil, remedy=evil)
     end(step)
     (row,) = rows(cloud).values()
-    assert [row[name] for name in ("why", "error", "message", "remedy")] == [f"'{evil}"] * 4
+    for name in ("why", "error", "message", "remedy"):
+        assert not re.search(r"(^|[;,\t|])\s*[=+\-@\uff1d]", row[name])
+        assert row[name].endswith("HYPERLINK(0)")
 
 
 def test_a_cell_holds_what_csv_has_its_own_mind_about(cloud: Cloud, step: Step) -> None:
@@ -157,7 +162,7 @@ def test_a_cell_holds_what_csv_has_its_own_mind_about(cloud: Cloud, step: Step) 
     plan(cloud, cluster("orders", wave=1))
     record(cloud, "orders", "failed", message=said)
     end(step)
-    assert rows(cloud)["orders"]["message"] == said
+    assert rows(cloud)["orders"]["message"] == said.replace("\n", " ")
 
 
 def test_what_is_written_is_opened_as_what_it_is(ended: Cloud, step: Step) -> None:
