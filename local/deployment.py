@@ -12,6 +12,7 @@ from moto.cloudformation.models import cloudformation_backends
 from deploy.templates import ROOT, SCHEDULE, definition, functions, source, without_transform, without_versions
 from local.core.cloud import Cloud
 from local.services.lambda_functions import Functions
+from local.services.sqs import Readers
 
 STACK = "aurora-kerberos"
 
@@ -20,6 +21,7 @@ EXTERNAL_ID = "of-the-local-run"  # which every role of another account asks for
 UNKNOWN_TO_MOTO = {
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::EventSourceMapping",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
@@ -79,4 +81,9 @@ def deploy(cloud: Cloud, parameters: Mapping[str, str], template: str = "") -> d
         if made:  # it is in the template, and its condition holds
             name = made.physical_resource_id
             cloud.part(Functions).add(name, logical_id, properties["CodeUri"], "VpcConfig" in properties)
+    for resource in plain()["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping":
+            queue, function = resource["Properties"]["EventSourceArn"], resource["Properties"]["FunctionName"]
+            if made := stack.resource_map.get(queue["Fn::GetAtt"][0]):
+                cloud.part(Readers).by_queue[made.queue_arn] = function["Ref"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.outputs}

@@ -186,7 +186,8 @@ def _send_to_targets(original: Callable[..., None]) -> Callable[..., None]:
         if not machines:
             original(self, original_event, transform_input)
         elif self.event_pattern.matches_event(original_event):
-            for target in machines:
-                running().start_execution(target["Arn"], original_event)
+            with running().acting(f"AROA{self.name.upper()}:events"):  # the rule's role
+                for target in machines:
+                    running().start_execution(target["Arn"], original_event)
 
     return send

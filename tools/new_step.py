@@ -265,8 +265,8 @@ def written(place: Place) -> dict[Path, str]:
 def with_entry(text: str, place: Place) -> str:
     """The order of the steps with the new one: whatever has led to the next leads to it."""
     entry = filled(ENTRY, place.values)
-    head, steps, others = re.split(r"^(?=steps:|others:)", text, flags=re.MULTILINE)
-    # Whoever has asked for approval is asked again itself: what is under `others` stays.
+    head, steps, others = re.split(r"^(?=steps:|  ConfirmApproval:)", text, flags=re.MULTILINE)
+    # Whoever has asked for approval is asked again itself: what comes after the answer stays.
     led = re.sub(rf"\b([Nn]ext: ){place.before}$", rf"\g<1>{place.step}", steps, flags=re.MULTILINE)
     return head + above(led, f"  {place.before}:\n", entry) + others
 

@@ -19,7 +19,7 @@ from typing import Any, NotRequired, TypedDict
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import aws, errors, leases, names
+from aurora_kerberos import aws, errors, leases, names, questions
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
 from aurora_kerberos.environment import environment
@@ -54,7 +54,10 @@ class Arguments(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What is recorded, and what the execution returns."""
+    """What is recorded, and what the execution returns.
+
+    `answered_by` and `answered_at` are of the answer to the question for approval; empty when nobody was asked.
+    """
 
     outcome: str
     cluster: str
@@ -63,6 +66,8 @@ class Outcome(TypedDict):
     remedy: str
     execution: str
     recorded_at: str
+    answered_by: str
+    answered_at: str
 
 
 @step
@@ -70,6 +75,8 @@ def handler(arguments: Arguments) -> Ready:
     """Ready with the outcome, when all five are written and the lease of the cluster is given back."""
     outcome, execution = outcome_of(arguments), arguments["execution"]
     arn = names.cluster_arn(outcome["cluster"], execution)
+    if arguments["plan"].get("apply") == "approval" and (answer := answered(arn, execution)):
+        outcome = {**outcome, "answered_by": answer.by, "answered_at": answer.at}
     of_steps = [each for outputs in arguments["steps"].values() for each in (outputs or {}).get("warnings", [])]
     warnings = [*arguments["plan"].get("warnings", []), *of_steps]
     result = Ready({**outcome, "steps": arguments["steps"], "warnings": warnings})
@@ -106,6 +113,8 @@ def outcome_of(arguments: Arguments) -> Outcome:
         remedy="",
         execution=arguments["execution"],
         recorded_at=arguments["now"],
+        answered_by="",
+        answered_at="",
     )
     if failure := arguments["failure"]:
         message, remedy = what_happened(failure["Error"], failure.get("Cause", ""))
@@ -119,6 +128,12 @@ def outcome_of(arguments: Arguments) -> Outcome:
     people = [role for role in steps["users"]["roles"] if role != plan["check"]["principal"]]
     roles = f"{len(people)} principals of {steps['directory']['realm']} may log in"
     return {**result, "message": f"Kerberos is enabled: {roles}. {proof}"}
+
+
+def answered(arn: str, execution: str) -> questions.Question | None:
+    """The answer to the question of this execution, if it has asked one."""
+    question = questions.find(arn)
+    return question if question and question.execution == execution and question.answer else None
 
 
 def disabled(steps: Mapping[str, Any]) -> str:
@@ -206,6 +221,8 @@ def send_event(outcome: Outcome, arn: str, _arguments: Arguments) -> None:
         "remedy": outcome["remedy"],
         "execution": outcome["execution"],
         "at": outcome["recorded_at"],
+        "answered_by": outcome["answered_by"],
+        "answered_at": outcome["answered_at"],
     }
     event = {
         "Source": names.EVENTS,
@@ -228,6 +245,7 @@ def notify(outcome: Outcome, _arn: str, _arguments: Arguments) -> None:
     subject = NOT_FOR_SUBJECTS.sub("?", subject)[:100]
     lines = [
         outcome["message"],
+        f"Answered by {outcome['answered_by']}, {outcome['answered_at']}" if outcome["answered_by"] else "",
         f"What to do: {outcome['remedy']}" if outcome["remedy"] else "",
         f"Then start it again:\n{again(outcome['execution'])}" if outcome["outcome"] == FAILED else "",
         f"Execution: {names.execution_link(outcome['execution'])}",

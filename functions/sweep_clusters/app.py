@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, desired, leases, names, registry
+from aurora_kerberos import clusters, desired, leases, names, questions, registry
 from aurora_kerberos.aws import ERRORS, client, code
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import KerberosError, StackIncomplete
@@ -119,7 +119,11 @@ def start_if_needed(found: Candidate, settings: Settings, now: datetime) -> str:
         return ""
     arn = cluster["DBClusterArn"]
     holder = leases.holder_of(arn)
-    if holder and (since := leases.running_since(holder)):
+    if (
+        holder
+        and (since := leases.running_since(holder))
+        and not questions.about_another(arn, holder, found["action"])  # else the execution that is started takes over
+    ):
         count("LeaseDays", (now - since) / timedelta(days=1), MetricUnit.NoUnit)
         return "running"
     state = state_of(found, settings)
@@ -131,7 +135,7 @@ def start_if_needed(found: Candidate, settings: Settings, now: datetime) -> str:
         client("stepfunctions").start_execution(
             stateMachineArn=environment.state_machine,
             name=f"sweep-{cluster['DBClusterIdentifier'][:57]}-{once}",
-            input=json.dumps({"cluster": arn, "swept": state}),
+            input=json.dumps({"cluster": arn, "action": found["action"], "swept": state}),
         )
     except ClientError as error:
         if code(error) != "ExecutionAlreadyExists":

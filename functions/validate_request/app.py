@@ -104,7 +104,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
     return {
         "action": "enable",
         "desired": desired.wanted("enable", listed, settings, tags),
-        "apply": request.apply or desired.apply(tags, settings),
+        "apply": desired.apply(tags, settings, request.apply),
         "move": move,
         "cluster": planned,
         "way": creation,
@@ -126,6 +126,7 @@ def to_join(cluster: dict[str, Any] | None, request: Request, settings: Settings
             *([] if listed else ["No principals are listed: nobody will be able to log in."]),
             *planning.unknown_realms([*principals, *checked], realm, settings.trusts),
             *planning.unknown_restart(cluster),
+            *desired.too_careless(tags, settings, request.apply),
         ],
     }
 
@@ -136,13 +137,13 @@ def to_leave(cluster: dict[str, Any], request: Request, settings: Settings, tags
     return {
         "action": "disable",
         "desired": desired.wanted("disable", [], settings, tags),
-        "apply": request.apply or desired.apply(tags, settings),
+        "apply": desired.apply(tags, settings, request.apply),
         "cluster": planned,
         "principals": [],
         "allowed_roles": [],
         "network": planning.wanted_network(settings),
         "client_parameters": f"{settings.parameter_prefix}/clients/{planned['id']}",
-        "warnings": [],
+        "warnings": desired.too_careless(tags, settings, request.apply),
     }
 
 

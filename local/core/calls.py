@@ -29,7 +29,7 @@ class Call:
 
     `error` is AWS's code when it was refused; `needs` are the IAM actions, with their resources, that it needed of who
     made it: of the function, or of the role (by its name) that the function had assumed. `account` and `region` are
-    where it was made, `execution` (a name) for which execution.
+    where it was made, `execution` (a name) for which execution; `by` which person, and `at` when (virtual seconds).
     """
 
     function: str
@@ -42,6 +42,13 @@ class Call:
     account: str = HOME
     execution: str = ""
     region: str = places.HOME.region
+    by: str = ""
+    at: float = 0.0
+
+    @property
+    def principal(self) -> str:
+        """Who made it, as AWS names principals: a user, or a role with a session."""
+        return f"AROA{(self.role or self.function).upper()}:{self.function}" if self.function else self.by
 
     @property
     def place(self) -> Place:

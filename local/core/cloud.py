@@ -7,8 +7,9 @@ It knows no service. A service keeps what it has to remember in a type of its ow
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
@@ -43,6 +44,12 @@ class Takes(BaseModel):
     new_cluster: int = Field(8 * MINUTE, description="Creating or restoring a cluster, and again its instances.")
     maintenance_window: int = Field(72 * HOUR, description="Until the next maintenance window.")
     event: int = Field(1, description="EventBridge's delivery of a tag event.")
+    trail: int = Field(5 * MINUTE, description="A call until CloudTrail's event history shows it.")
+
+
+def person(name: str) -> str:
+    """The principal id of a person, as of an IAM user."""
+    return f"AIDA{name.upper()}"
 
 
 class Cloud:
@@ -54,6 +61,7 @@ class Cloud:
 
     `folder` is for the files of servers, from `with` to its end. `stop_at` are executions and states by name: such an
     execution is stopped when it first enters the state. `named` are the ids of things that a scenario has names for.
+    `person` is the principal id of who makes the calls that no function makes.
     What the cloud has by name, it has by the name that `places.written` gives it.
     """
 
@@ -71,6 +79,7 @@ class Cloud:
         self.trouble: list[Unmodelled] = []  # of the local cloud's own
         self.stop_at: set[tuple[str, str]] = set()
         self.named: dict[str, str] = {}
+        self.person = person("alice")
         self.at_end = ExitStack()
         self._parts: dict[type[Any], Any] = {}
         self._one_at_a_time = RLock()
@@ -124,6 +133,15 @@ class Cloud:
         with places.of(written(cluster)) as name:
             return self.arn("rds", f"cluster:{name}")
 
+    @contextmanager
+    def acting(self, principal: str) -> Iterator[None]:
+        """Let somebody else (a principal id) be who makes the calls that no function makes."""
+        before, self.person = self.person, principal
+        try:
+            yield
+        finally:
+            self.person = before
+
     # --- what people do -----------------------------------------------------------------------------------------------
 
     def start_execution(self, state_machine: str, request: Mapping[str, Any]) -> str:
@@ -162,7 +180,7 @@ class Cloud:
 
     def record(self, call: Call) -> None:
         """A call has been answered."""
-        self.calls.append(call)
+        self.calls.append(replace(call, by=self.person, at=self.clock.now))
 
     def happened(self, text: str) -> None:
         """Somebody, or AWS, did something."""

@@ -171,6 +171,7 @@ class Tag(Part):
 
     tag: str = Field(description="The cluster.")
     with_: Annotated[dict[str, str], Field(alias="with")]
+    by: str = Field("alice", description="Who.")
 
 
 class Untag(Part):
@@ -184,6 +185,7 @@ class Start(Part):
     """Somebody starts an execution with this input."""
 
     start: dict[str, Any]
+    by: str = Field("alice", description="Who.")
     account: str = HOME
     region: str = places.HOME.region
 
@@ -232,9 +234,10 @@ class JoinInMaintenanceWindow(Part):
 
 
 class Answer(Part):
-    """Somebody runs the command of the last notification that approves, or the one that refuses."""
+    """Somebody runs the command of the last question's notification that approves, or the one that refuses."""
 
     answer: Literal["approve", "refuse"]
+    by: str = Field("bob", description="Who.")
 
 
 class LeaveDomain(Part):

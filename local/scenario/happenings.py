@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import Cloud
 from local.core import places
+from local.core.cloud import person
 from local.core.places import Place
 from local.scenario.expectations import Check
 from local.scenario.format import (
@@ -50,7 +51,7 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
     match happening:
         case Tag():
             cloud.happened(f"somebody tags {happening.tag} {happening.with_}")
-            with places.of(happening.tag) as name:
+            with places.of(happening.tag) as name, cloud.acting(person(happening.by)):
                 cloud.client("rds").add_tags_to_resource(
                     ResourceName=cloud.cluster_arn(name),
                     Tags=[{"Key": key, "Value": value} for key, value in happening.with_.items()],
@@ -62,7 +63,7 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
                     ResourceName=cloud.cluster_arn(name), TagKeys=happening.keys
                 )
         case Start():
-            with places.at(Place(happening.account, happening.region)):
+            with places.at(Place(happening.account, happening.region)), cloud.acting(person(happening.by)):
                 cloud.start(resolved(happening.start, cloud.named))
         case Stop():
             name = execution_named(cloud, happening.stop)
@@ -100,8 +101,9 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
             asked = resolved(happening.roll_out, cloud.named)
             cloud.start_execution(cloud.outputs["RolloutStateMachine"], asked)
         case Answer():
-            cloud.happened(f"somebody runs the command to {happening.answer}")
-            run_command(cloud, {"approve": "send-task-success", "refuse": "send-task-failure"}[happening.answer])
+            cloud.happened(f"{happening.by} runs the command to {happening.answer}")
+            with cloud.acting(person(happening.by)):
+                run_command(cloud, happening.answer)
         case LeaveDomain():
             cloud.happened(f"somebody takes {happening.leave_domain} out of its domain")
             with places.of(happening.leave_domain) as name:
@@ -119,26 +121,22 @@ def happen(cloud: Cloud, happening: Happening) -> None:  # noqa: PLR0912, PLR091
             cloud.run(None if happening.wait == "quiet" else cloud.clock.now + happening.wait)
 
 
-def run_command(cloud: Cloud, operation: str) -> None:
-    """Run a command of the AWS CLI as the last notification has it: its options are the operation's parameters."""
-    (*_, call) = (call for call in cloud.calls if call.name == "sns:Publish")
-    lines = str(call.parameters["Message"]).splitlines()
-    (command,) = (line for line in lines if line.startswith(f"aws stepfunctions {operation} "))
+def run_command(cloud: Cloud, word: str) -> None:
+    """Run the command of the AWS CLI that gives this answer, as the last question's notification has it."""
+    sent = [call for call in cloud.calls if call.name == "sns:Publish"]
+    (*_, (call, command)) = (
+        (call, line)
+        for call in sent
+        for line in str(call.parameters["Message"]).splitlines()
+        if line.startswith("aws sqs send-message ") and f" '{word} " in line
+    )
     words = shlex.split(command)[3:]
     options = dict(zip(words[::2], words[1::2], strict=True))
-    if options.pop("--region") != call.region:
+    if options["--region"] != call.region:
         raise ValueError(f"The command is for another Region: {command}")
-    parameters = {parameter_of(name.removeprefix("--")): value for name, value in options.items()}
-    getattr(cloud.client("stepfunctions", *call.place), operation.replace("-", "_"))(**parameters)
-
-
-def parameter_of(option: str) -> str:
-    """The parameter behind an option: `--task-token` is `taskToken`.
-
-    `--output` is the CLI's own: what SendTaskSuccess calls so has another name there.
-    """
-    first, *others = option.split("-")
-    return "output" if option == "task-output" else first + "".join(each.capitalize() for each in others)
+    cloud.client("sqs", *call.place).send_message(
+        QueueUrl=options["--queue-url"], MessageBody=options["--message-body"]
+    )
 
 
 def execution_named(cloud: Cloud, number: int) -> str:

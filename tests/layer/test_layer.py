@@ -104,3 +104,23 @@ def test_an_unknown_region_or_version_is_a_warning() -> None:
 
 def test_no_status_is_both_usable_and_stuck() -> None:
     assert not clusters.AVAILABLE & (clusters.STUCK_CLUSTER | clusters.STUCK_INSTANCE)
+
+
+@pytest.mark.parametrize(
+    ("request_", "action"),
+    [
+        ({"cluster": "orders"}, "enable"),
+        ({"cluster": "orders", "action": "disable"}, "disable"),
+        ({"cluster": "orders", "swept": "0"}, ""),  # of the sweep of the version before
+        ({"cluster": "orders", "action": "disable", "swept": "0"}, "disable"),
+        ({"detail-type": names.TAG_EVENT, "detail": {"tags": {"kerberos": "disabled"}}}, "disable"),
+        ({"detail-type": names.TAG_EVENT, "detail": {"tags": {"kerberos": "perhaps"}}}, ""),
+        ({"detail-type": names.TAG_EVENT, "detail": {"tags": {}}}, ""),
+        ({"detail-type": names.TAG_EVENT, "detail": {"tags": None}}, ""),
+        ({"detail-type": names.TAG_EVENT, "detail": "tags"}, ""),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_what_an_input_asks_for_without_a_look_at_the_cluster(request_: Any, action: str) -> None:
+    assert names.requested_action(request_) == action

@@ -314,7 +314,7 @@ def test_when_nobody_can_say_whose_the_lease_is_nothing_is_written(cloud: Cloud,
         (
             {"Error": "ApprovalExpired", "Cause": "Nobody has approved or refused within 7 days."},
             "Nobody has approved or refused within 7 days.",
-            "Or set the tag kerberos-apply",
+            "it asks again",
         ),
         ({"Error": "ApprovalRefused", "Cause": ""}, "ApprovalRefused", "it asks again"),
     ],

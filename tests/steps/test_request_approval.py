@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import Any
 
@@ -22,27 +23,69 @@ def arguments(**changes: Any) -> dict[str, Any]:
 
 
 def sent(cloud: Cloud, step: Step, **changes: Any) -> Any:
-    """The parameters of the one notification."""
+    """The parameters of the last notification."""
     assert step("RequestApproval", **arguments(**changes))["ready"]
-    (call,) = [call for call in cloud.calls if call.name == "sns:Publish"]
+    (*_, call) = [call for call in cloud.calls if call.name == "sns:Publish"]
     return call.parameters
 
 
-def as_run(message: str, operation: str) -> dict[str, str]:
-    """The options that a shell hands to `aws stepfunctions <operation>`."""
-    (command,) = [line for line in message.splitlines() if line.startswith(f"aws stepfunctions {operation} ")]
+def question(cloud: Cloud) -> dict[str, str]:
+    """What is kept of the question."""
+    key = {"arn": {"S": f"approval:{cloud.cluster_arn('orders')}"}}
+    item = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)["Item"]
+    return {name: value["S"] for name, value in item.items()}
+
+
+def as_run(message: str, word: str) -> dict[str, str]:
+    """The options that a shell hands to `aws sqs send-message`."""
+    (command,) = [line for line in message.splitlines() if f" '{word} " in line]
     script = f"aws() {{ printf '%s\\0' \"$@\"; }}\n{command}"
     run = subprocess.run(["/bin/sh", "-euc", script], capture_output=True, check=True, text=True, timeout=60)
-    words = run.stdout.split("\0")[2:-1]
+    service, operation, *words = run.stdout.split("\0")[:-1]
+    assert (service, operation) == ("sqs", "send-message")
     return dict(zip(words[::2], words[1::2], strict=True))
 
 
-@pytest.mark.parametrize("token", [TOKEN, 'it\'s $HOME; `id` & "more" #'])
-def test_the_message_holds_the_commands_to_approve_and_to_refuse(cloud: Cloud, step: Step, token: str) -> None:
-    message = sent(cloud, step, token=token)["Message"]
-    named = {"--region": "eu-central-1", "--task-token": token}
-    assert as_run(message, "send-task-success") == {**named, "--task-output": "{}"}
-    assert as_run(message, "send-task-failure") == {**named, "--error": "ApprovalRefused", "--cause": "not now"}
+def test_the_message_holds_the_commands_to_approve_and_to_refuse(cloud: Cloud, step: Step) -> None:
+    message = sent(cloud, step)["Message"]
+    id_ = question(cloud)["id"]
+    place = {"--region": "eu-central-1", "--queue-url": cloud.outputs["Answers"]}
+    assert as_run(message, "approve") == {**place, "--message-body": f"approve orders {id_}"}
+    assert as_run(message, "refuse") == {**place, "--message-body": f"refuse orders {id_} not now"}
+
+
+def test_the_token_is_kept_and_sent_to_nobody(cloud: Cloud, step: Step) -> None:
+    told = sent(cloud, step, action="enable")
+    kept = question(cloud)
+    assert (kept["token"], kept["execution"], kept["action"], kept["answer"]) == (TOKEN, EXECUTION, "enable", "")
+    assert TOKEN not in json.dumps(dict(told))
+
+
+def test_asked_again_with_the_same_token_it_is_the_same_question(cloud: Cloud, step: Step) -> None:
+    """Lambda may run a function twice: the first notification must not lose its id, nor the question its answer."""
+    first = sent(cloud, step)["Message"]
+    key = {"arn": {"S": f"approval:{cloud.cluster_arn('orders')}"}}
+    cloud.client("dynamodb").update_item(
+        TableName=cloud.outputs["Registry"],
+        Key=key,
+        UpdateExpression="SET answer = :answer",
+        ExpressionAttributeValues={":answer": {"S": "refused"}},
+    )
+    assert sent(cloud, step)["Message"] == first
+    assert question(cloud)["answer"] == "refused"
+
+
+def test_another_token_is_another_question(cloud: Cloud, step: Step) -> None:
+    sent(cloud, step)
+    first = question(cloud)["id"]
+    sent(cloud, step, token="another")
+    assert question(cloud)["id"] != first
+
+
+def test_an_execution_of_the_definition_before_asks_as_well(cloud: Cloud, step: Step) -> None:
+    """It does not say what it is about."""
+    sent(cloud, step)
+    assert question(cloud)["action"] == ""
 
 
 def test_the_message_says_what_is_asked_for_until_when_and_by_which_execution(cloud: Cloud, step: Step) -> None:

@@ -446,6 +446,12 @@ def test_who_has_refused_is_asked_for_something_else(refused: Cloud, step: Step)
     assert sweep(step) == did("started")
 
 
+def test_a_tag_does_not_lift_the_stack_s_approval(refused: Cloud, step: Step) -> None:
+    set_of_stack(refused, apply="approval")
+    tag(refused, kerberos_apply="now")
+    assert sweep(step) == did("waiting")
+
+
 def test_a_no_counts_as_long_as_it_is_asked_for(refused: Cloud, step: Step) -> None:
     tag(refused, kerberos_apply="now")
     assert sweep(step) == did("started")
@@ -593,3 +599,22 @@ def test_how_long_a_lease_has_kept_a_cluster_from_what_it_wants_is_counted(cloud
     cloud.functions._log.truncate(0)
     step("SweepClusters", time=(began + timedelta(hours=37)).isoformat())
     assert "LeaseDays" not in metrics(cloud)
+
+
+@pytest.mark.parametrize(
+    ("answer", "action", "did_what"),
+    [("", "enable", "started"), ("", "disable", "running"), ("approved", "enable", "running")],
+)
+def test_who_only_waits_for_an_answer_about_something_else_is_not_waited_for(
+    cloud: Cloud, step: Step, answer: str, action: str, did_what: str
+) -> None:
+    running = cloud.executions[cloud.start({"cluster": "orders"})].arn
+    step("AcquireLease", request={"cluster": "orders"}, execution=running)
+    question = {"id": "0", "execution": running, "action": action, "token": "t", "answer": answer, "by": "", "at": ""}
+    item = {"arn": f"approval:{cloud.cluster_arn('orders')}", "why": "", **question}
+    cloud.client("dynamodb").put_item(
+        TableName=cloud.outputs["Registry"], Item={name: {"S": value} for name, value in item.items()}
+    )
+    tag(cloud, kerberos="disabled")
+    assert sweep(step) == did(did_what)
+    cloud.stop(running.rpartition(":")[2])

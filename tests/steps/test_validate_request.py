@@ -296,13 +296,21 @@ def test_who_leaves_may_be_in_any_domain(cloud: Cloud, step: Step) -> None:
 
 
 @pytest.mark.parametrize("action", ["enable", "disable"])
-def test_when_to_disturb_comes_from_input_tag_and_setting_in_this_order(cloud: Cloud, step: Step, action: str) -> None:
+def test_the_setting_is_a_minimum_of_which_tag_and_input_can_only_ask_for_more(
+    cloud: Cloud, step: Step, action: str
+) -> None:
     assert plan(step, action=action)["apply"] == "now"
-    set_of_stack(cloud, apply="approval")
-    assert plan(step, action=action)["apply"] == "approval"
+    assert plan(step, action=action, apply="approval")["apply"] == "approval"
     tag(cloud, kerberos_apply="maintenance-window")
     assert plan(step, action=action)["apply"] == "maintenance-window"
-    assert plan(step, action=action, apply="now")["apply"] == "now"
+    set_of_stack(cloud, apply="approval")
+    found = plan(step, action=action, apply="now")
+    assert found["apply"] == "approval"
+    ignored = [warning for warning in found["warnings"] if "less careful" in warning]
+    assert ignored == [
+        "The tag kerberos-apply asks for maintenance-window, which is less careful than approval: it is ignored.",
+        "The input's apply asks for now, which is less careful than approval: it is ignored.",
+    ]
 
 
 # --- what people write, and what only the stack says ------------------------------------------------------------------
@@ -392,13 +400,14 @@ def test_a_list_that_is_malformed_is_named(cloud: Cloud, step: Step, value: Any)
 
 @pytest.mark.parametrize("value", ["tomorrow", "Now", ""])
 @pytest.mark.parametrize("action", ["enable", "disable"])
-def test_an_unknown_time_to_disturb_is_refused_unless_the_input_has_one(
-    cloud: Cloud, step: Step, value: str, action: str
+@pytest.mark.parametrize("asked", [{}, {"apply": "now"}])
+def test_an_unknown_time_to_disturb_is_refused_whatever_the_input_asks_for(
+    cloud: Cloud, step: Step, value: str, action: str, asked: dict[str, str]
 ) -> None:
+    """It may have been meant to be more careful."""
     tag(cloud, kerberos_apply=value)
     with pytest.raises(StepFailed, match="InvalidRequest: The tag kerberos-apply is not valid"):
-        plan(step, action=action)
-    assert plan(step, action=action, apply="now")["apply"] == "now"
+        plan(step, action=action, **asked)
 
 
 @pytest.mark.parametrize("value", ["tomorrow", "", None, 7])

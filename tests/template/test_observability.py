@@ -53,7 +53,7 @@ def of_type(kind: str) -> dict[str, Any]:
 
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
-QUEUES = of_type("AWS::SQS::Queue")
+QUEUES = {name: each for name, each in of_type("AWS::SQS::Queue").items() if name != "Answers"}  # of dead letters
 
 
 # --- what there is to look at -----------------------------------------------------------------------------------------
@@ -195,7 +195,18 @@ def test_wherever_something_can_be_dropped_there_is_a_queue_of_its_own() -> None
     assert {json.dumps({"Fn::GetAtt": [each["FunctionName"]["Ref"], "Arn"]}) for each in configured} == invoked
     queues += [each["DestinationConfig"]["OnFailure"]["Destination"] for each in configured]
     queues += [each["RedrivePolicy"]["deadLetterTargetArn"] for each in of_type("AWS::SNS::Subscription").values()]
+    queues += [of_type("AWS::SQS::Queue")["Answers"]["RedrivePolicy"]["deadLetterTargetArn"]]
     assert sorted(names_of(queues)) == sorted(QUEUES)
+
+
+def test_an_answer_comes_again_for_as_long_as_cloudtrail_may_be_behind() -> None:
+    answers, (reader,) = of_type("AWS::SQS::Queue")["Answers"], of_type("AWS::Lambda::EventSourceMapping").values()
+    assert answers["VisibilityTimeout"] * answers["RedrivePolicy"]["maxReceiveCount"] == 3600
+    # "Configuring a queue to use with Lambda": six times the function's time-out.
+    assert answers["VisibilityTimeout"] >= 6 * plain()["AnswerApproval"]["Properties"]["Timeout"]
+    assert reader["EventSourceArn"] == {"Fn::GetAtt": ["Answers", "Arn"]}
+    assert reader["BatchSize"] == 1
+    assert answers["SqsManagedSseEnabled"] is True
 
 
 def names_of(values: Iterable[Mapping[str, list[str]]]) -> list[str]:

@@ -89,9 +89,18 @@ def test_every_failing_path_is_recorded(step: str) -> None:
 
 
 def test_the_question_for_approval_ends_recorded_whatever_comes() -> None:
-    expired, refused = STATES["RequestApproval"]["Catch"]
-    assert (expired["ErrorEquals"], refused["ErrorEquals"]) == (["States.Timeout"], ["States.ALL"])
-    assert {expired["Next"], refused["Next"]} == {"RecordOutcome"}
+    expired, superseded, refused = catches = STATES["RequestApproval"]["Catch"]
+    assert [each["ErrorEquals"] for each in catches] == [["States.Timeout"], ["ApprovalSuperseded"], ["States.ALL"]]
+    assert {each["Next"] for each in catches} == {"RecordOutcome"}
+    assert ("failure" in expired["Assign"], "failure" in refused["Assign"]) == (True, True)
+    assert superseded["Assign"]["end"]["outcome"] == "superseded"
+
+
+def test_what_was_approved_is_confirmed_before_anything_else() -> None:
+    assert STATES["RequestApproval"]["Next"] == "ConfirmApproval"
+
+
+def test_the_question_waits_for_as_long_as_it_says() -> None:
     assert (
         STATES["RequestApproval"]["TimeoutSeconds"] == STATES["RequestApproval"]["Arguments"]["Payload"]["days"] * DAY
     )
@@ -118,7 +127,7 @@ def test_every_task_invokes_the_function_of_its_name() -> None:
         assert state["Arguments"]["FunctionName"] == f"${{{task}}}"
         folder = re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
         assert functions[task]["CodeUri"] == f"functions/{folder}"
-    assert set(functions) == {*TASKS, *ROLLOUT_TASKS, "SweepClusters"}
+    assert set(functions) == {*TASKS, *ROLLOUT_TASKS, "SweepClusters", "AnswerApproval"}
 
 
 INVOKED = [("Cluster", task) for task in TASKS] + [("Rollout", task) for task in ROLLOUT_TASKS]

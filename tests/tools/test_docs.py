@@ -33,10 +33,10 @@ def test_every_error_of_the_code_and_of_the_state_machines_has_its_remedy() -> N
 
 
 def test_every_error_is_raised_somewhere() -> None:
-    """Only a person's answer can end an execution with an error that no function raises."""
+    """Only a person's silence can end an execution with an error that no function raises."""
     page = (ROOT / "docs" / "errors.md").read_text()
-    unraised = [line.split("`")[1] for line in page.splitlines() if line.endswith(f"| {reference.BY_ANSWER} |")]
-    assert unraised == ["ApprovalRefused", "ApprovalExpired"]
+    unraised = [line.split("`")[1] for line in page.splitlines() if line.endswith(f"| {reference.BY_SILENCE} |")]
+    assert unraised == ["ApprovalExpired"]
 
 
 def test_the_readme_names_every_function() -> None:

@@ -60,7 +60,7 @@ def test_what_cannot_be_is_refused(name: str, before: str, refused: str) -> None
 def test_whatever_led_to_the_next_step_leads_to_the_new_one_and_who_asked_is_asked_again() -> None:
     source = statemachine.SOURCE.read_text()
     mapping = new_step.with_entry(source, Place("check_quotas", "EnsureGroupMapping", STEPS, set()))
-    assert "    Default: EnsureGroupMapping\n" in mapping
+    assert "    next: EnsureGroupMapping\n" in mapping
     directory = new_step.with_entry(source, Place("check_quotas", "EnsureDirectory", STEPS, set()))
     assert "        Next: CheckQuotas\n" in directory
     assert "next: LeaveDomain\n" in directory

@@ -27,7 +27,7 @@ This page is made from the code by `make docs`.
 HEAD = "| error | what it means | what to do | where it comes up |\n|---|---|---|---|"
 
 ANY = "any step"
-BY_ANSWER = "the state machine, by a person's answer"
+BY_SILENCE = "the state machine, by a person's silence"
 
 # What stands below the heading of a section of `errors.py`.
 NOTES = {
@@ -88,7 +88,7 @@ def row(error: type[errors.KerberosError], said: Mapping[str, set[str]]) -> str:
     """One error: a default of its own is a remedy like those that are `said` where it is raised, by function."""
     own = {error.remedy} if "remedy" in vars(error) else set()
     remedies = sorted(own.union(*said.values())) or [error.remedy]
-    where = ", ".join(said) or BY_ANSWER
+    where = ", ".join(said) or BY_SILENCE
     return f"| `{error.__name__}` | {steps.summary(error.__name__)} | {'<br>'.join(remedies)} | {where} |"
 
 

@@ -18,7 +18,9 @@ from aurora_kerberos.errors import InvalidRequest, StackIncomplete
 from aurora_kerberos.request import Apply, Group, Listed, PrincipalsList, Settings, Trust, User, parse, parse_json
 
 LIST = re.compile(r"[\w.-]+(/[\w.-]+)*")  # SSM takes what comes after a colon for a version or a label
-ACTIONS = {names.ENABLED: "enable", names.DISABLED: "disable"}  # what the values of the tag stand for
+# From the least careful to the most. A window spares people a surprise, a person's answer spares them any disturbance
+# that nobody has agreed to; so a tag that asks for the window does not lift the stack's approval.
+CAREFULNESS: list[Apply] = ["now", "maintenance-window", "approval"]
 
 
 # What people write, each list in a parameter of its own. All else is the stack's: it decides who has which power.
@@ -78,21 +80,41 @@ def action(tags: Mapping[str, str]) -> str:
     value = tags.get(names.TAG)
     if value is None:
         return ""
-    if value not in ACTIONS:
+    if value not in names.ACTIONS:
         raise InvalidRequest(
-            f"The tag {names.TAG} has the value {value!r}.", f"Set it to {' or '.join(ACTIONS)}, or take it off."
+            f"The tag {names.TAG} has the value {value!r}.", f"Set it to {' or '.join(names.ACTIONS)}, or take it off."
         )
-    return ACTIONS[value]
+    return names.ACTIONS[value]
 
 
-def apply(tags: Mapping[str, str], of_stack: Settings) -> Apply:
-    """When to disturb the cluster: as its tag says, else as the stack's setting.
+def apply(tags: Mapping[str, str], of_stack: Settings, requested: Apply | None = None) -> Apply:
+    """When to disturb the cluster: the most careful of what the stack, the cluster's tag and the input ask for.
 
     Raises:
         InvalidRequest: the tag has another value.
     """
-    value = tags.get(names.APPLY_TAG, of_stack.apply)
-    return parse(Apply, value, f"The tag {names.APPLY_TAG}")  # type: ignore[arg-type]  # a Literal is no class
+    return max([of_stack.apply, *asked(tags, requested).values()], key=CAREFULNESS.index)
+
+
+def too_careless(tags: Mapping[str, str], of_stack: Settings, requested: Apply | None) -> list[str]:
+    """A warning for each of tag and input that asks for less care than is taken, and so is ignored."""
+    taken = apply(tags, of_stack, requested)
+    return [
+        f"{who} asks for {value}, which is less careful than {taken}: it is ignored."
+        for who, value in asked(tags, requested).items()
+        if CAREFULNESS.index(value) < CAREFULNESS.index(taken)
+    ]
+
+
+def asked(tags: Mapping[str, str], requested: Apply | None) -> dict[str, Apply]:
+    """What the cluster's tag and the input ask for, as far as they ask for anything."""
+    by_tag = f"The tag {names.APPLY_TAG}"
+    found: dict[str, Apply] = {}
+    if (value := tags.get(names.APPLY_TAG)) is not None:
+        found[by_tag] = parse(Apply, value, by_tag)  # type: ignore[arg-type]  # a Literal is no class
+    if requested:
+        found["The input's apply"] = requested
+    return found
 
 
 def principals(cluster: str, of_stack: Settings, tags: Mapping[str, str]) -> list[Listed]:

@@ -31,6 +31,7 @@ class Variable:
 class Environment:
     """The variables of all functions; each function has those that it reads, which a test of the template holds."""
 
+    answers_queue = Variable()
     authorities_secret = Variable()
     external_id = Variable()
     function_security_group = Variable()
@@ -41,6 +42,7 @@ class Environment:
     registry_table = Variable()
     rollout_bucket = Variable()
     rollout_table = Variable()
+    second_person = Variable()
     secrets_key = Variable()
     stack_settings = Variable()
     state_machine = Variable()

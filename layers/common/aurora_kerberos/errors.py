@@ -207,7 +207,17 @@ class ApprovalRefused(KerberosError):
 class ApprovalExpired(KerberosError):
     """Nobody has approved or refused the change in time. Nothing of it was done."""
 
-    remedy = "Start the execution again: it asks again. Or set the tag kerberos-apply to now or maintenance-window."
+    remedy = "Start the execution again: it asks again."
+
+
+class ApprovalSuperseded(KerberosError):
+    """A newer request asks for something else than what approval was needed for. Nothing of it was done."""
+
+    remedy = "Nothing: the newer request goes on."
+
+
+class ApprovalBypassed(KerberosError):
+    """The execution was woken by its task token, without an answer that AWS names somebody for. Nothing was done."""
 
 
 # --- of a rollout over many accounts ----------------------------------------------------------------------------------

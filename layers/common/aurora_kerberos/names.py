@@ -23,6 +23,8 @@ ROLLOUT_TAG = "kerberos-rollout"
 RESTART_TAG = "kerberos-restart-due"  # this and the next are hints to people: see registry.py
 MADE_BY_TAG = "kerberos-made-by"
 
+ACTIONS = {ENABLED: "enable", DISABLED: "disable"}  # what the values of the tag stand for
+
 METRICS = "AuroraKerberos"  # namespace in CloudWatch
 EVENTS = "aurora-kerberos"  # source in EventBridge
 
@@ -62,6 +64,17 @@ def requested_cluster(request: object, execution: str) -> str:
         return ""
     name = named.rpartition(":cluster:")[2]
     return name.lower() if IDENTIFIER.fullmatch(name) else ""
+
+
+def requested_action(request: object) -> str:
+    """What an execution's input asks for, `enable` or `disable`; empty when only the live cluster would tell."""
+    if not isinstance(request, Mapping):
+        return ""
+    if request.get("detail-type") != TAG_EVENT:
+        return str(request.get("action") or ("" if request.get("swept") else "enable"))
+    detail = request.get("detail")
+    tags_of_event = detail.get("tags") if isinstance(detail, Mapping) else None
+    return ACTIONS.get(str(tags_of_event.get(TAG)), "") if isinstance(tags_of_event, Mapping) else ""
 
 
 def cluster_arn(cluster: str, execution: str) -> str:

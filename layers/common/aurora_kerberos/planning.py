@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, desired, names, new_clusters, registry
+from aurora_kerberos import clusters, names, new_clusters, registry
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.errors import DirectoryNotFound, InvalidRequest, SecretUnusable
@@ -235,7 +235,7 @@ def unknown_realms(principals: list[Principal], realm: str, trusts: list[Trust])
 
 def refuse_contradicted(action: str, tags: Mapping[str, str]) -> None:
     """Refuse to go against the cluster's tag; the policies of the steps have no permission for it either."""
-    if desired.ACTIONS.get(tags.get(names.TAG, ""), action) != action:
+    if names.ACTIONS.get(tags.get(names.TAG, ""), action) != action:
         wanted = names.ENABLED if action == "enable" else names.DISABLED
         raise InvalidRequest(
             f"The tag {names.TAG} of the cluster is {tags[names.TAG]}, and the request is to {action}.",

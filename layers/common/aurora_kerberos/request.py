@@ -168,7 +168,9 @@ class Request(BaseModel):
     ] = "enable"
     apply: Annotated[
         Apply | None,
-        Field(description="When the cluster may be disturbed. Default: its tag `kerberos-apply`, then the setting."),
+        Field(
+            description="When the cluster may be disturbed. The most careful of this, the tag and the setting counts."
+        ),
     ] = None
     move: Annotated[bool, Field(description="Whether the cluster may leave another directory's domain.")] = False
     principals: Annotated[list[Listed] | None, Field(description="Who may log in.")] = None

@@ -133,6 +133,7 @@ def _none(cloud: Cloud, parameters: Parameters) -> str:  # noqa: ARG001  as its 
 
 # "Actions, resources, and condition keys" of the Service Authorization Reference, for the operations that are called.
 RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
+    "cloudtrail:LookupEvents": _none,
     "ds:CreateMicrosoftAD": _none,
     "ds:AcceptSharedDirectory": _directory("SharedDirectoryId"),
     "ds:CreateConditionalForwarder": _directory("DirectoryId"),
@@ -218,6 +219,8 @@ RESOURCES: dict[str, Callable[[Cloud, Parameters], str | list[str]]] = {
     "ssm:GetParameters": lambda cloud, p: [cloud.arn("ssm", f"parameter{name}") for name in p["Names"]],
     "ssm:PutParameter": lambda cloud, p: cloud.arn("ssm", f"parameter{p['Name']}"),
     "states:DescribeExecution": lambda _, parameters: str(parameters["executionArn"]),
+    "states:SendTaskFailure": _none,
+    "states:SendTaskSuccess": _none,
     "states:StartExecution": lambda _, parameters: str(parameters["stateMachineArn"]),
     "sts:AssumeRole": lambda _, parameters: str(parameters["RoleArn"]),
     "sts:GetCallerIdentity": _none,
