@@ -140,7 +140,6 @@ def to_leave(cluster: dict[str, Any], request: Request, settings: Settings, tags
         "apply": desired.apply(tags, settings, request.apply),
         "cluster": planned,
         "principals": [],
-        "allowed_roles": [],
         "network": planning.wanted_network(settings),
         "client_parameters": f"{settings.parameter_prefix}/clients/{planned['id']}",
         "warnings": desired.too_careless(tags, settings, request.apply),

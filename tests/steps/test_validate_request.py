@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from moto.rds.models import DomainMembership
 
-from aurora_kerberos import clusters
+from aurora_kerberos import clusters, registry
 from aurora_kerberos.request import Settings
 from deploy import templates
 from local.cloud import Cloud
 from local.scenario.format import Directory
 from local.scenario.prepare import add_directory
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.steps.conftest import FAR, FAR_ROLE, ROLE, Step, StepFailed, set_of_stack
+from tests.steps.conftest import FAR, FAR_ROLE, ROLE, Step, StepFailed, believe, set_of_stack
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "tag-change.json").read_text())
 
@@ -165,7 +165,7 @@ def test_a_master_secret_of_somebody_else_is_refused(cloud: Cloud, step: Step, s
 def test_a_principals_parameter_of_somebody_else_is_refused(cloud: Cloud, step: Step) -> None:
     put(cloud, "/payroll/people", ["alice"])
     tag(cloud, kerberos_principals="/payroll/people")
-    with pytest.raises(StepFailed, match=r"(?s)InvalidRequest: .*/payroll/people.*begins with /aurora-kerberos/\."):
+    with pytest.raises(StepFailed, match=r"(?s)InvalidRequest: .*/payroll/people.*form /aurora-kerberos/principals/"):
         plan(step)
 
 
@@ -490,7 +490,7 @@ def test_the_plan_tells_which_instances_restart(
     if membership:
         member(cloud, cloud.directories.find("corp.example.com").directory_id, *membership)
     if due:
-        tag(cloud, kerberos_restart_due="after joining")
+        believe(cloud, registry.RESTART, since="after joining")
     assert plan(step)["way"]["restarts"] == (["orders-2", "orders-1"] if restart else [])
 
 

@@ -145,7 +145,6 @@ class Plan(TypedDict):
         action: what is to become of the cluster.
         desired: the digest of what it came from.
         apply: when to disturb the cluster.
-        allowed_roles: reserved roles that may be granted all the same.
         client_parameters: prefix of the names of the SSM parameters for clients.
     """
 
@@ -154,7 +153,6 @@ class Plan(TypedDict):
     apply: str
     cluster: Cluster
     principals: list[Grant]
-    allowed_roles: list[str]
     network: Network
     client_parameters: str
     warnings: list[str]
@@ -167,6 +165,7 @@ class JoinPlan(Plan):
         move: whether it may leave another directory's domain.
         service_role: name of the role of step 3.
         share_method: HANDSHAKE or ORGANIZATIONS.
+        allowed_roles: reserved roles that may be granted all the same.
     """
 
     move: bool
@@ -176,4 +175,5 @@ class JoinPlan(Plan):
     service_role: str
     directory_users: DirectoryUsers
     share_method: str
+    allowed_roles: list[str]
     check: Check
