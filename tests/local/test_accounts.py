@@ -292,5 +292,5 @@ def test_the_same_name_in_two_places_is_two_executions(cloud: Cloud) -> None:
 
 def test_home_is_where_nothing_else_is_said(cloud: Cloud) -> None:
     cloud.client("rds").describe_db_clusters()
-    assert cloud.calls[-1] == Call("", "rds", "DescribeDBClusters", {}, "", (), "")
+    assert cloud.calls[-1] == Call("", "rds", "DescribeDBClusters", {}, "", (), "", by=cloud.calls[-1].by)
     assert (cloud.account, cloud.region) == HOME
