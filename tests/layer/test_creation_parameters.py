@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from botocore.session import get_session
 
 from aurora_kerberos import new_clusters
-from aurora_kerberos.aws import client
+
+RDS = get_session().get_service_model("rds")
 
 # What those go past that this is for.
 REFUSED = {
@@ -26,9 +28,16 @@ REFUSED = {
 }
 
 
+def parameters(operation: str) -> set[str]:
+    """The parameters of an operation of RDS."""
+    shape = RDS.operation_model(operation).input_shape
+    assert shape
+    return set(shape.members)
+
+
 @pytest.mark.parametrize("operation", new_clusters.OPERATIONS.values())
 def test_each_parameter_of_a_cluster_is_judged_once(operation: str) -> None:
-    known = set(client("rds").meta.service_model.operation_model(operation).input_shape.members)
+    known = parameters(operation)
     refused = {name for names in REFUSED.values() for name in names.split()}
     refused |= new_clusters.OURS | new_clusters.ROLES
     assert not new_clusters.OF_CLUSTERS & refused
@@ -36,9 +45,6 @@ def test_each_parameter_of_a_cluster_is_judged_once(operation: str) -> None:
 
 
 def test_no_parameter_is_judged_that_no_call_has() -> None:
-    model = client("rds").meta.service_model
-    known = {
-        name for each in new_clusters.OPERATIONS.values() for name in model.operation_model(each).input_shape.members
-    }
+    known = {name for each in new_clusters.OPERATIONS.values() for name in parameters(each)}
     refused = {name for names in REFUSED.values() for name in names.split()}
     assert not (new_clusters.OF_CLUSTERS | refused) - known
