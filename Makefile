@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: help demo test coverage lint build member-template bench docs authorities step setup packages active-directory lock
+.PHONY: help demo test coverage lint build member-template bench docs authorities mutants step setup packages active-directory lock
 
 help:                            ## What there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ docs: setup                      ## The pages, the pictures and the state machin
 
 authorities: setup               ## RDS's certificate authorities, which the layer ships, from AWS
 	@$(VENV)/python -m tools authorities $(ARGUMENTS)
+
+mutants: setup                   ## Small faults in the code that no test would notice: MODULE=a path, or hours for all
+	@$(VENV)/python -m tools.mutants $(MODULE)
 
 step: setup                      ## A new step in all its places: NAME=ensure_example, BEFORE=the step that comes after it
 	@$(VENV)/python -m tools.new_step $(NAME) $(if $(BEFORE),--before $(BEFORE))
