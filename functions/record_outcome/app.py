@@ -19,7 +19,7 @@ from typing import Any, NotRequired, TypedDict
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import aws, errors, leases, names, questions
+from aurora_kerberos import aws, errors, items, leases, names, questions
 from aurora_kerberos.arns import Arn
 from aurora_kerberos.aws import client
 from aurora_kerberos.environment import environment
@@ -185,7 +185,7 @@ def write_registry(outcome: Outcome, arn: str, arguments: Arguments) -> None:
         "domain": arguments["steps"]["share"].get("id", ""),
         "swept": request.get("swept", "") if isinstance(request, Mapping) else "",
     }
-    item = {"arn": {"S": arn}, **{name: {"S": str(value)} for name, value in known.items()}}
+    item = {**items.key(arn), **items.written({name: str(value) for name, value in known.items()})}
     client("dynamodb").put_item(TableName=environment.registry_table, Item=item)
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import clusters, desired, leases, names, questions, registry
+from aurora_kerberos import clusters, desired, items, leases, names, questions, registry
 from aurora_kerberos.aws import ERRORS, client, code
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import KerberosError, StackIncomplete
@@ -105,10 +105,7 @@ def candidate(cluster: dict[str, Any], instances: list[dict[str, Any]], settings
         wanted = desired.wanted(action, listed, settings, tags)
     except KerberosError as error:
         wanted = names.digest(error.message)  # the execution that is started raises it again, and records it
-    key = {"arn": {"S": cluster["DBClusterArn"]}}
-    item = client("dynamodb").get_item(TableName=environment.registry_table, Key=key, ConsistentRead=True)
-    last = {field: value["S"] for field, value in item.get("Item", {}).items()}
-    due = registry.restart_due(cluster)
+    last, due = items.read(cluster["DBClusterArn"]), registry.restart_due(cluster)
     return Candidate(cluster=cluster, instances=instances, action=action, desired=wanted, last=last, restart_due=due)
 
 

@@ -12,7 +12,7 @@ from moto.ds import models as moto_ds
 from moto.rds.models import DomainMembership
 from moto.secretsmanager.models import secretsmanager_backends
 
-from aurora_kerberos import names, registry
+from aurora_kerberos import items, names, registry
 from aurora_kerberos.clusters import AFTER_JOINING
 from aurora_kerberos.service_role import trust_policy
 from local import deployment
@@ -226,7 +226,7 @@ def add_beliefs(cloud: Cloud, cluster: Cluster, made: Any) -> None:
         values = {"arn": f"{kind}{resource['DBClusterArn']}", "resource_id": resource["DbClusterResourceId"], **fields}
         cloud.client("dynamodb").put_item(
             TableName=cloud.deployed[Place(cloud.account, cloud.region)].outputs["Registry"],
-            Item={name: {"S": value} for name, value in values.items()},
+            Item=items.written(values),
         )
 
 

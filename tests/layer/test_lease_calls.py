@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import leases
+from aurora_kerberos import items, leases
 from aurora_kerberos.errors import AwsUnavailable
 
 ME, OTHER = "arn:aws:states:eu-central-1:123456789012:execution:machine:me", "arn:other"
@@ -57,7 +57,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("REGISTRY_TABLE", "registry")
 
     def used(aws: Aws) -> Aws:
-        monkeypatch.setattr(leases, "client", lambda _: aws)
+        for module in (leases, items):
+            monkeypatch.setattr(module, "client", lambda _: aws)
         return aws
 
     return used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def ensure_group(directory: Directory, group: Mapping[str, Any], made: list[str]
 
 def create(directory: Directory, name: str, known: Made, made: list[str]) -> Made:
     """Make a group, or find out whether an attempt before has made it (`ds-data:CreateGroup`); what is known then."""
-    attempt = Made(known.sid, known.token or made_groups.new_token())
+    attempt = Made(known.sid, known.token or str(uuid.uuid4()))
     if attempt != known and not made_groups.write(directory["id"], name, known, attempt):
         return known  # another execution is making it
     try:

@@ -12,11 +12,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from aurora_kerberos import items
 from aurora_kerberos.aws import client, code
 from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import AwsUnavailable
 
-PREFIX = "lease:"
+PREFIX = "lease:"  # of the keys; that of a cluster's last outcome is its ARN alone
 YOUNG = timedelta(minutes=10)
 RUNS = {"RUNNING", "PENDING_REDRIVE"}
 
@@ -37,7 +38,7 @@ def take(subject: str, execution: str, now: str) -> str:
         try:
             client("dynamodb").put_item(
                 TableName=environment.registry_table,
-                Item={**key(subject), "holder": {"S": execution}, "taken_at": {"S": now}},
+                Item={**items.key(f"{PREFIX}{subject}"), **items.written({"holder": execution, "taken_at": now})},
                 ConditionExpression="attribute_not_exists(holder) OR holder IN (:execution, :ended)",
                 ExpressionAttributeValues={":execution": {"S": execution}, ":ended": {"S": holder}},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -46,7 +47,7 @@ def take(subject: str, execution: str, now: str) -> str:
             if code(error) != "ConditionalCheckFailedException":
                 raise
             answer: Any = error.response
-            item = {name: str(value["S"]) for name, value in answer["Item"].items()}
+            item = items.texts(answer["Item"])
             holder = item["holder"]
             if runs(holder, item.get("taken_at", ""), now):
                 return holder
@@ -57,27 +58,12 @@ def take(subject: str, execution: str, now: str) -> str:
 
 def holder_of(subject: str) -> str:
     """The ARN of the execution that holds the lease; empty when none does (`dynamodb:GetItem`)."""
-    found = client("dynamodb").get_item(TableName=environment.registry_table, Key=key(subject), ConsistentRead=True)
-    return str(found.get("Item", {}).get("holder", {}).get("S", ""))
+    return items.read(f"{PREFIX}{subject}").get("holder", "")
 
 
 def give_back(subject: str, execution: str) -> None:
     """Give the lease back, if the execution holds it (`dynamodb:DeleteItem`)."""
-    try:
-        client("dynamodb").delete_item(
-            TableName=environment.registry_table,
-            Key=key(subject),
-            ConditionExpression="holder = :execution",
-            ExpressionAttributeValues={":execution": {"S": execution}},
-        )
-    except ClientError as error:
-        if code(error) != "ConditionalCheckFailedException":
-            raise
-
-
-def key(subject: str) -> dict[str, Any]:
-    """The key of a lease's item. The key of a cluster's registry item is its ARN without the prefix."""
-    return {"arn": {"S": f"{PREFIX}{subject}"}}
+    items.delete(f"{PREFIX}{subject}", "holder = :execution", {":execution": execution})
 
 
 def runs(execution: str, taken_at: str, now: str) -> bool:

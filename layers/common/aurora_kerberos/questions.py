@@ -8,13 +8,13 @@ once, by a conditional write; then the execution is woken, and believes only wha
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from aurora_kerberos import names
+from aurora_kerberos import items, names
 from aurora_kerberos.aws import client, code
-from aurora_kerberos.environment import environment
 
 PREFIX = "approval:"
 
@@ -72,9 +72,8 @@ def ask(cluster: str, execution: str, action: str, token: str) -> Question:
 
 def find(cluster: str) -> Question | None:
     """The last question about a cluster (its ARN), be it answered or not (`dynamodb:GetItem`)."""
-    found = client("dynamodb").get_item(TableName=environment.registry_table, Key=key(cluster), ConsistentRead=True)
-    item: dict[str, Any] | None = found.get("Item")
-    return Question(cluster, **{name: str(item[name]["S"]) for name in Question._fields[1:]}) if item else None
+    item = items.read(f"{PREFIX}{cluster}")
+    return Question(cluster, **{name: item[name] for name in Question._fields[1:]}) if item else None
 
 
 def about_another(cluster: str, holder: str, action: str) -> Question | None:
@@ -94,7 +93,7 @@ def settle(question: Question, answer: Answer, by: str, at: str, why: str = "") 
     None when another question has taken its place. Of two answers at the same moment one is written.
     """
     settled = question._replace(answer=answer, by=by, at=at, why=why)
-    if put(settled, "id = :id AND answer = :open", {":open": {"S": ""}}):
+    if put(settled, "id = :id AND answer = :open", {":open": ""}):
         return settled
     now = find(question.cluster)
     return now if now and now.id == question.id else None
@@ -117,23 +116,7 @@ def wake(question: Question) -> None:
             raise
 
 
-def put(question: Question, condition: str, values: dict[str, Any]) -> bool:
+def put(question: Question, condition: str, values: Mapping[str, str]) -> bool:
     """Write the question's item on a condition, which may name `:id`; whether it was written."""
-    item = {name: {"S": value} for name, value in question._asdict().items() if name != "cluster"}
-    try:
-        client("dynamodb").put_item(
-            TableName=environment.registry_table,
-            Item={**key(question.cluster), **item},
-            ConditionExpression=condition,
-            ExpressionAttributeValues={":id": {"S": question.id}, **values},
-        )
-    except ClientError as error:
-        if code(error) != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
-
-
-def key(cluster: str) -> dict[str, Any]:
-    """The key of the item of a cluster's question."""
-    return {"arn": {"S": f"{PREFIX}{cluster}"}}
+    fields = {name: value for name, value in question._asdict().items() if name != "cluster"}
+    return items.put(f"{PREFIX}{question.cluster}", fields, condition, {":id": question.id, **values})

@@ -11,10 +11,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from aurora_kerberos import clusters, names
-from aurora_kerberos.aws import client, code
+from aurora_kerberos import clusters, items, names
+from aurora_kerberos.aws import client
 from aurora_kerberos.environment import environment
 
 RESTART = "restart:"
@@ -23,7 +21,7 @@ MADE = "made:"
 
 def restart_due(cluster: Mapping[str, Any]) -> str:
     """Since when a restart of the instances is due: ISO 8601, or `clusters.AFTER_JOINING`. Empty when none is."""
-    item = read(RESTART, cluster["DBClusterArn"])
+    item = items.read(f"{RESTART}{cluster['DBClusterArn']}")
     return item.get("since", "") if item.get("resource_id") == cluster["DbClusterResourceId"] else ""
 
 
@@ -39,12 +37,11 @@ def note_restart(cluster: Mapping[str, Any], since: str, reason: str, execution:
         execution: the ARN of the one that makes it due.
     """
     resource, before = cluster["DbClusterResourceId"], restart_due(cluster)
-    item = {"resource_id": resource, "since": since, "reason": reason, "execution": execution}
-    conditional(
-        "put_item",
-        Item={**key(RESTART, cluster["DBClusterArn"]), **{name: {"S": value} for name, value in item.items()}},
-        ConditionExpression="attribute_not_exists(arn) OR resource_id <> :resource OR since = :before",
-        ExpressionAttributeValues={":resource": {"S": resource}, ":before": {"S": before}},
+    items.put(
+        f"{RESTART}{cluster['DBClusterArn']}",
+        {"resource_id": resource, "since": since, "reason": reason, "execution": execution},
+        "attribute_not_exists(arn) OR resource_id <> :resource OR since = :before",
+        {":resource": resource, ":before": before},
     )
     clusters.tag_restart(cluster, since)
 
@@ -52,11 +49,10 @@ def note_restart(cluster: Mapping[str, Any], since: str, reason: str, execution:
 def forget_restart(cluster: Mapping[str, Any], since: str) -> None:
     """The restart that was due `since` is so no more; the tag goes as well, and first (`dynamodb:DeleteItem`)."""
     clusters.untag_restart(cluster)
-    conditional(
-        "delete_item",
-        Key=key(RESTART, cluster["DBClusterArn"]),
-        ConditionExpression="resource_id = :resource AND since = :since",
-        ExpressionAttributeValues={":resource": {"S": cluster["DbClusterResourceId"]}, ":since": {"S": since}},
+    items.delete(
+        f"{RESTART}{cluster['DBClusterArn']}",
+        "resource_id = :resource AND since = :since",
+        {":resource": cluster["DbClusterResourceId"], ":since": since},
     )
 
 
@@ -66,7 +62,7 @@ def made(arn: str) -> Mapping[str, str]:
     Returns:
         `resource_id`: the DbClusterResourceId of the last one. `mark`: the tag of one whose call has had no answer yet.
     """
-    return read(MADE, arn)
+    return items.read(f"{MADE}{arn}")
 
 
 def is_ours(item: Mapping[str, str], cluster: Mapping[str, Any]) -> bool:
@@ -83,42 +79,21 @@ def begin_making(arn: str, execution: str) -> str:
     """
     answer = client("dynamodb").update_item(
         TableName=environment.registry_table,
-        Key=key(MADE, arn),
+        Key=items.key(f"{MADE}{arn}"),
         UpdateExpression="SET mark = if_not_exists(mark, :mark), execution = :execution",
-        ExpressionAttributeValues={
-            ":mark": {"S": f"aurora-kerberos-{secrets.token_hex(16)}"},
-            ":execution": {"S": execution},
-        },
+        ExpressionAttributeValues=items.written(
+            {":mark": f"aurora-kerberos-{secrets.token_hex(16)}", ":execution": execution}
+        ),
         ReturnValues="ALL_NEW",
     )
-    return str(answer["Attributes"]["mark"]["S"])
+    return items.texts(answer["Attributes"])["mark"]
 
 
 def note_made(cluster: Mapping[str, Any]) -> None:
     """Note that this stack has made the cluster (`dynamodb:UpdateItem`)."""
     client("dynamodb").update_item(
         TableName=environment.registry_table,
-        Key=key(MADE, cluster["DBClusterArn"]),
+        Key=items.key(f"{MADE}{cluster['DBClusterArn']}"),
         UpdateExpression="SET resource_id = :resource REMOVE mark",
-        ExpressionAttributeValues={":resource": {"S": cluster["DbClusterResourceId"]}},
+        ExpressionAttributeValues=items.written({":resource": cluster["DbClusterResourceId"]}),
     )
-
-
-def key(kind: str, arn: str) -> dict[str, Any]:
-    """The key of an item about a cluster; that of its last outcome is the ARN alone, which `record_outcome` writes."""
-    return {"arn": {"S": f"{kind}{arn}"}}
-
-
-def read(kind: str, arn: str) -> Mapping[str, str]:
-    """An item about a cluster; empty when there is none (`dynamodb:GetItem`)."""
-    found = client("dynamodb").get_item(TableName=environment.registry_table, Key=key(kind, arn), ConsistentRead=True)
-    return {name: str(value["S"]) for name, value in found.get("Item", {}).items()}
-
-
-def conditional(operation: str, **parameters: Any) -> None:
-    """Write under a condition; when it does not hold, another execution has written, and that stays."""
-    try:
-        getattr(client("dynamodb"), operation)(TableName=environment.registry_table, **parameters)
-    except ClientError as error:
-        if code(error) != "ConditionalCheckFailedException":
-            raise
