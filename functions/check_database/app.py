@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-from aurora_kerberos.database.grants import Mapping, refuse_unfit_roles
+from aurora_kerberos.database.grants import refuse_unfit_roles
 from aurora_kerberos.database.master import master
 from aurora_kerberos.database.session import has_database
 from aurora_kerberos.plan import Cluster
-from aurora_kerberos.principals import Grant
+from aurora_kerberos.principals import Grant, MappedRole
 from aurora_kerberos.step import Ready, step
 
 
@@ -35,7 +35,9 @@ def handler(arguments: Arguments) -> Ready:
         if not group["map_to"]
     ]
     mappings = [
-        Mapping(group=group["group"], role=group["map_to"], roles=group["roles"]) for group in groups if group["map_to"]
+        MappedRole(group=group["group"], role=group["map_to"], roles=group["roles"])
+        for group in groups
+        if group["map_to"]
     ]
     if has_database(arguments["cluster"]):
         with master(arguments["cluster"]) as session:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from aurora_kerberos.database import data_api, master
+from aurora_kerberos.database.session import SETTINGS
 from local.cloud import Cloud
 from local.services.rds.backend import cluster_of
-from tests.steps.conftest import Step
+from tests.steps.conftest import Step, StepFailed
 
 ALICE, BOB = "alice@CORP.EXAMPLE.COM", "bob@CORP.EXAMPLE.COM"
 MAPPED = {"group": "dba", "sid": "S-1-5-21-1-2-3-1106", "role": "dba_role", "roles": [], "weight": 7}
@@ -89,7 +90,7 @@ def plant(cloud: Cloud, schema: str, heard: list[str]) -> int:
         "SELECT proname, ARRAY(SELECT format_type(t, NULL) FROM unnest(proargtypes) t), "
         "format_type(prorettype, NULL), prokind FROM pg_proc WHERE proname = ANY(%s) "
         "AND pronamespace = 'pg_catalog'::regnamespace AND NOT proretset AND provariadic = 0",
-        sorted(functions | {name.removeprefix("pgadmap_") for name in functions}),
+        sorted(functions),
     ):
         for own in variants([each.strip('"') for each in arguments]):
             made = result if not result.startswith("any") else "text"
@@ -148,3 +149,53 @@ def test_nothing_that_is_planted_runs_as_the_master(
     all_statements(step, shop)
     sprung = cloud.databases.server("orders").sql("SELECT is_called FROM public.sprung", database="shop")
     assert sprung == [(False,)]
+
+
+@pytest.mark.parametrize("setting", ["role = mallory", "default_transaction_read_only = on"])
+def test_what_the_database_s_owner_sets_does_not_stop_the_session(
+    cloud: Cloud, step: Step, shop: dict[str, Any], setting: str
+) -> None:
+    server = cloud.databases.server("orders")
+    server.sql("GRANT mallory TO postgres")
+    server.sql(f"ALTER DATABASE shop SET {setting}")
+    all_statements(step, shop)
+
+
+def test_a_session_has_its_own_settings(
+    cloud: Cloud, step: Step, shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SETTINGS.keys() - {"role", "search_path"}:
+        other = "on" if SETTINGS[name] == "off" else "9999"
+        cloud.databases.server("orders").sql(f"ALTER DATABASE shop SET {name} = {other}")
+    seen: dict[str, str] = {}
+    for kind in (master.DirectSession, data_api.DataApiSession):
+        execute = kind.execute
+
+        def asking(self: Any, statement: Any, parameters: Any = (), execute: Any = execute) -> Any:
+            if "WITH RECURSIVE" in str(statement):
+                seen.update({name: str(execute(self, f"SHOW {name}")[0][0]) for name in SETTINGS})
+            return execute(self, statement, parameters)
+
+        monkeypatch.setattr(kind, "execute", asking)
+    step("CheckDatabase", cluster=shop, principals=[])
+    times = {"5000": "5s", "15000": "15s", "60000": "1min"}
+    assert seen == {name: times.get(value, value) for name, value in SETTINGS.items()}
+
+
+def test_a_function_beside_the_extension_s_is_not_called(cloud: Cloud, step: Step, shop: dict[str, Any]) -> None:
+    all_statements(step, shop)
+    cloud.databases.server("orders").sql(
+        "CREATE FUNCTION aurora_kerberos.pgadmap_set_mapping(text) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$",
+        database="shop",
+    )
+    said = r"(?s)GroupMappingUnavailable: The function aurora_kerberos\.pgadmap_set_mapping\(text\) .*drop it"
+    with pytest.raises(StepFailed, match=said):
+        all_statements(step, shop)
+
+
+def test_the_extension_is_not_created_in_a_schema_of_somebody_else(
+    cloud: Cloud, step: Step, shop: dict[str, Any]
+) -> None:
+    cloud.databases.server("orders").sql("CREATE SCHEMA aurora_kerberos AUTHORIZATION mallory", database="shop")
+    with pytest.raises(StepFailed, match=r"(?s)GroupMappingUnavailable: The schema aurora_kerberos.*Rename it"):
+        all_statements(step, shop)

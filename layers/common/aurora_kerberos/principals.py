@@ -24,13 +24,18 @@ class Grant(TypedDict):
     groups: list[str]
 
 
-class Mapped(TypedDict):
-    """A group of the directory whose members log in as the database role `role` (pg_ad_mapping)."""
+class MappedRole(TypedDict):
+    """A group whose members log in as the database role `role`, and the roles that this one is granted."""
 
     group: str
-    sid: str
     role: str
     roles: list[str]
+
+
+class Mapped(MappedRole):
+    """The same once the group has been looked up, as pg_ad_mapping takes it."""
+
+    sid: str
     weight: int
 
 

@@ -21,12 +21,15 @@ from aurora_kerberos.plan import Cluster
 LATER = {"DatabaseResumingException", "DatabaseUnavailableException", "StatementTimeoutException"}
 STATEMENT = {"DatabaseErrorException", "BadRequestException"}
 SECRET = {"SecretsErrorException", "InvalidSecretException"}
-BEGIN = "SELECT " + ", ".join(
-    f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in SETTINGS.items()
-)  # the search path is not set before it, so it names the schema and needs no operator
-
-STATE = re.compile(r"; SQLState: (\w{5})$")  # the end of what the Data API says of PostgreSQL's errors
 CLOSED = {"HttpEndpointNotEnabledException", "InvalidResourceStateException", "DatabaseNotFoundException"}
+STATE = re.compile(r"; SQLState: (\w{5})$")  # the end of what the Data API says of PostgreSQL's errors
+
+# How a transaction begins. The search path is not set before the second statement, so it names the schema and needs no
+# operator; that the transaction may write can be said before the first query alone.
+BEGIN = (
+    "SET TRANSACTION READ WRITE",
+    "SELECT " + ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in SETTINGS.items()),
+)
 
 
 class DataApiSession:
@@ -76,7 +79,8 @@ def session(cluster: Cluster, user: str) -> Iterator[DataApiSession]:
     try:
         transaction = api.begin_transaction(**place, database=cluster["database"])["transactionId"]
         opened = DataApiSession({**place, "database": cluster["database"], "transactionId": transaction})
-        opened.execute(BEGIN)
+        for statement in BEGIN:
+            opened.execute(statement)
         yield opened
         api.commit_transaction(**place, transactionId=transaction)
     except BaseException as error:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import TypedDict
 
 from aurora_kerberos.database.session import Session
 from aurora_kerberos.errors import DatabaseRoleNotFound, PrincipalUsesIam
-from aurora_kerberos.principals import Grant, is_reserved, role_reserved
-
-
-class Mapping(TypedDict):
-    """A group whose members log in as the role `role`, and the roles that it is granted."""
-
-    group: str
-    role: str
-    roles: list[str]
+from aurora_kerberos.principals import Grant, MappedRole, is_reserved, role_reserved
 
 
 def refuse_unfit_roles(
-    session: Session, grants: Sequence[Grant], mappings: Sequence[Mapping], allowed: Collection[str]
+    session: Session, grants: Sequence[Grant], mappings: Sequence[MappedRole], allowed: Collection[str]
 ) -> None:
     """Refuse what may not be granted, before anything is.
 

@@ -14,8 +14,8 @@ Row = tuple[Any, ...]
 Statement = str | sql.Composable
 
 # What a session begins with. A database, and whoever owns it, has settings of its own and things of PostgreSQL's names:
-# none of it is used here. pg_temp is named because it would come first otherwise. Times are in milliseconds, and
-# shorter than the functions' own time-outs.
+# none of it is used here. pg_temp is named because it would come first otherwise. Times are in milliseconds: those of
+# locks and statements are shorter than the functions' own; the last ends what a function that was killed left open.
 SETTINGS = {
     "search_path": "pg_catalog,pg_temp",
     "role": "none",
@@ -25,7 +25,7 @@ SETTINGS = {
     "statement_timeout": "15000",
     "idle_in_transaction_session_timeout": "60000",
 }
-NOW_BUSY = {"55P03": "lock_timeout", "57014": "statement_timeout"}  # SQLSTATEs ("PostgreSQL Error Codes")
+TIMED_OUT = {"55P03": "lock_timeout", "57014": "statement_timeout"}  # SQLSTATEs ("PostgreSQL Error Codes")
 
 
 class Session(Protocol):
@@ -51,9 +51,9 @@ def statement_refused(said: str, user: str, state: str) -> DatabaseRefused | Aws
         user: the master user.
         state: the SQLSTATE.
     """
-    if state in NOW_BUSY:
+    if state in TIMED_OUT:
         return AwsUnavailable(
-            f"PostgreSQL has ended a statement of step 7 by {NOW_BUSY[state]}: {said.strip()}.",
+            f"PostgreSQL has ended a statement of step 7 by {TIMED_OUT[state]}: {said.strip()}.",
             "Nothing: it is tried again by itself. If it persists, end the session that holds the lock (pg_locks).",
         )
     return DatabaseRefused(
