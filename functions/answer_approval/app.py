@@ -84,7 +84,7 @@ def is_starter(sender: str, question: Question) -> bool:
 def settled(question: Question, word: str, sender: str, at: str, why: str) -> Iterator[str]:
     """Write the answer and wake the execution; why not, if another was first."""
     answer = questions.APPROVED if word == "approve" else questions.REFUSED
-    reason = " ".join(why.split())[:LONGEST_REASON] if answer == questions.REFUSED else ""
+    reason = names.plain(why)[:LONGEST_REASON] if answer == questions.REFUSED else ""
     stands = questions.settle(question, answer, sender, at, reason)
     if not stands or (stands.answer, stands.by) != (answer, sender):
         yield f"The question {question.id} has been answered before, or is superseded."

@@ -63,14 +63,11 @@ def handler(arguments: Arguments) -> Ready | Waiting:
 def described_here(name: str) -> Mapping[str, Any]:
     """A share in the cluster's own account, where it may appear late; empty until then (`ds:DescribeDirectories`)."""
     try:
-        described: Mapping[str, Any] = client("ds").describe_directories(DirectoryIds=[name])["DirectoryDescriptions"][
-            0
-        ]
+        return dict(client("ds").describe_directories(DirectoryIds=[name])["DirectoryDescriptions"][0])
     except ClientError as error:
         if code(error) != "EntityDoesNotExistException":
             raise
         return {}
-    return dict(described)
 
 
 def status_of(described: Mapping[str, Any]) -> str:

@@ -79,10 +79,10 @@ def table(report: Report) -> str:
     text = io.StringIO()
     rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     rows.writeheader()
-    rows.writerows({name: plain(row.get(name, "")) for name in COLUMNS} for row in report["clusters"])
+    rows.writerows({name: cell(row.get(name, "")) for name in COLUMNS} for row in report["clusters"])
     return text.getvalue()
 
 
-def plain(value: Any) -> Any:
-    """The value of a cell, written so that no spreadsheet takes it for a formula ("CSV Injection", OWASP)."""
+def cell(value: Any) -> Any:
+    """A value as it is written, so that no spreadsheet takes it for a formula ("CSV Injection", OWASP)."""
     return FORMULA.sub(r"\1'", names.plain(value)) if isinstance(value, str) else value

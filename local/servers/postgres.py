@@ -38,8 +38,8 @@ DELETE FROM pg_authid WHERE rolname IN ('pg_execute_server_program', 'pg_read_se
 GRANT CREATE ON DATABASE postgres TO rds_superuser;
 GRANT pg_monitor TO rds_superuser;
 """
-# From PostgreSQL 16 on CREATEROLE alone does not let the master user grant it.
-GRANT_AD = "GRANT rds_ad, rds_iam, rds_password TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
+# From PostgreSQL 16 on CREATEROLE alone does not let the master user grant them.
+GRANTABLE = "GRANT rds_ad, rds_iam, rds_password TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n"
 
 # No line without encryption: Aurora has rds.force_ssl on. RDS's line for passwords has the method `md5`, which takes a
 # SCRAM proof of a password that is stored for it, and asks for an MD5 hash of one that is stored as such.
@@ -234,7 +234,7 @@ def give_away(folder: Path) -> None:
 def template() -> Path:
     """A data directory with Aurora's roles, made once: initdb takes most of the time of a start."""
     version = packages.version("postgres")
-    roles = ROLES + (GRANT_AD if int(version.partition(".")[0]) >= 16 else "")
+    roles = ROLES + (GRANTABLE if int(version.partition(".")[0]) >= 16 else "")
     path = TEMPLATE / f"{version}-{zlib.crc32(' '.join([roles, *INITDB]).encode()):08x}"
     if not path.exists():
         with tempfile.TemporaryDirectory() as name:

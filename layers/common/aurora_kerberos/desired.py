@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
@@ -17,11 +17,8 @@ from aurora_kerberos.environment import environment
 from aurora_kerberos.errors import InvalidRequest, StackIncomplete
 from aurora_kerberos.request import Apply, Group, Listed, PrincipalsList, Settings, Trust, User, parse, parse_json
 
-LIST = re.compile(r"[\w.-]+(/[\w.-]+)*")  # SSM takes what comes after a colon for a version or a label
-# From the least careful to the most. A window spares people a surprise, a person's answer spares them any disturbance
-# that nobody has agreed to; so a tag that asks for the window does not lift the stack's approval.
-CAREFULNESS: list[Apply] = ["now", "maintenance-window", "approval"]
-
+NAME_OF_LIST = re.compile(r"[\w.-]+(/[\w.-]+)*")  # SSM takes what comes after a colon for a version or a label
+CAREFULNESS: tuple[Apply, ...] = get_args(Apply)
 
 # What people write, each list in a parameter of its own. All else is the stack's: it decides who has which power.
 LISTS: dict[str, Any] = {"trusts": list[Trust], "users": list[User], "groups": list[Group]}
@@ -125,7 +122,7 @@ def principals(cluster: str, of_stack: Settings, tags: Mapping[str, str]) -> lis
     """
     lists = f"{of_stack.parameter_prefix}/principals/"
     own, named = f"{lists}{cluster}", tags.get(names.PRINCIPALS_TAG, "")
-    if named and not LIST.fullmatch(named.removeprefix(lists) if named.startswith(lists) else ""):
+    if named and not NAME_OF_LIST.fullmatch(named.removeprefix(lists) if named.startswith(lists) else ""):
         raise InvalidRequest(
             f"The tag {names.PRINCIPALS_TAG} names the parameter {named}, which is no list of principals here.",
             f"Name one of the form {lists}<name>, without a version or a label.",

@@ -128,9 +128,7 @@ def join(
         if isinstance(refused, Waiting):
             return refused
         if not due:
-            registry.forget_restart(
-                cluster, clusters.AFTER_JOINING
-            )  # it does not join, so there is nothing to restart for
+            registry.forget_restart(cluster, clusters.AFTER_JOINING)  # it does not join: nothing to restart for
         raise refused from (None if refused is error else error)
     return asked_to_join(name, noted(progress, again))
 

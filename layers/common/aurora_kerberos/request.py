@@ -147,6 +147,8 @@ class NewCluster(BaseModel):
     ]
 
 
+# From the least careful to the most. A window spares people a surprise, a person's answer spares them any disturbance
+# that nobody has agreed to; so a tag that asks for the window does not lift the stack's approval.
 Apply = Literal["now", "maintenance-window", "approval"]
 
 
