@@ -113,8 +113,10 @@ class Postgres:
         self.authorities.write_text(authority().pem)
         self._serve()
         name, password = self.master
-        statement = sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {} IN ROLE rds_superuser")
-        self.sql(statement.format(sql.Identifier(name), sql.Literal(password)))
+        create = sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}")
+        self.sql(create.format(sql.Identifier(name), sql.Literal(password)))
+        # With ADMIN, without which PostgreSQL 16 and later do not let it grant what it has.
+        self.sql(sql.SQL("GRANT rds_superuser TO {} WITH ADMIN OPTION").format(sql.Identifier(name)))
 
     def stop(self) -> None:
         """End it; a second call does nothing."""
