@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aurora_kerberos import items
 from deploy import templates
 from local.cloud import Cloud
 from local.core import places
@@ -126,13 +127,16 @@ def changes(calls: Iterable[Call]) -> list[str]:
     ]
 
 
-def registry_item(cloud: Cloud, cluster: str) -> Mapping[str, str]:
-    """The registry's item of a cluster, in its account and Region; empty when there is none."""
+def registry_item(cloud: Cloud, cluster: str, kind: str = "") -> Mapping[str, str]:
+    """The registry's item of a cluster, in its account and Region; empty when there is none.
+
+    `kind` is what its key begins with, such as `registry.RESTART`; that of the last outcome begins with nothing.
+    """
     place, _ = places.split(cluster)
     found = cloud.client("dynamodb", *place).get_item(
-        TableName=cloud.deployed[place].outputs["Registry"], Key={"arn": {"S": cloud.cluster_arn(cluster)}}
+        TableName=cloud.deployed[place].outputs["Registry"], Key=items.key(f"{kind}{cloud.cluster_arn(cluster)}")
     )
-    return {name: value["S"] for name, value in found.get("Item", {}).items()}
+    return items.texts(found.get("Item", {}))
 
 
 def same(what: str, expected: Any, got: Any) -> Check:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from aurora_kerberos import aws
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, KerberosError, SecretUnusable
 
-# By AWS's services, in the words of their API references; not taken from the code, which may lack one.
+# Written twice on purpose: what goes missing in the code is missed here.
 LATER = [
     "ConcurrentModification",
     "InternalError",

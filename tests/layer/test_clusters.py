@@ -12,7 +12,8 @@ from aurora_kerberos import clusters
 from aurora_kerberos.errors import ClusterNotFound, ClusterUnusable, InstanceUnusable
 
 ARN = "arn:aws:rds:eu-central-1:123456789012:cluster:orders"
-# "Viewing DB cluster status" and "Viewing DB instance status", Aurora user guide; not taken from the code.
+# "Viewing DB cluster status" and "Viewing DB instance status", Aurora user guide. Written twice on
+# purpose: what goes missing in the code is missed here.
 AVAILABLE = ["available", "backing-up", "storage-optimization", "storage-config-upgrade"]
 STUCK_CLUSTER = [
     "cloning-failed",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aurora_kerberos import items
 from aurora_kerberos.step import waited_seconds
 from local.cloud import Cloud
 from local.scenario.format import AtStart, Cluster, Directory, Role
@@ -79,16 +80,7 @@ def believe(cloud: Cloud, kind: str, cluster: str = "orders", **fields: str) -> 
     """The registry has an item about a cluster: `registry.RESTART` or `registry.MADE`."""
     described = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"][0]
     item = {"arn": f"{kind}{described['DBClusterArn']}", "resource_id": described["DbClusterResourceId"], **fields}
-    cloud.client("dynamodb").put_item(
-        TableName=cloud.outputs["Registry"], Item={name: {"S": value} for name, value in item.items()}
-    )
-
-
-def believed(cloud: Cloud, kind: str, cluster: str = "orders") -> dict[str, str]:
-    """What the registry has about a cluster; empty when it has nothing."""
-    key = {"arn": {"S": f"{kind}{cloud.cluster_arn(cluster)}"}}
-    found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)
-    return {name: value["S"] for name, value in found.get("Item", {}).items()}
+    cloud.client("dynamodb").put_item(TableName=cloud.outputs["Registry"], Item=items.written(item))
 
 
 def allow_far_role(cloud: Cloud, function: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from aurora_kerberos import questions
 from local.cloud import Cloud
 from local.core.cloud import person
 from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
 from local.scenario.format import AtStart, Cluster
 from local.scenario.prepare import prepare
 from local.services.event_bridge import DefaultBus
@@ -62,11 +64,9 @@ def ask(cloud: Cloud, by: str = "alice", request: Any = None) -> str:
     return name
 
 
-def question(cloud: Cloud) -> dict[str, str]:
+def question(cloud: Cloud) -> Mapping[str, str]:
     """What is kept of the question."""
-    key = {"arn": {"S": f"approval:{cloud.cluster_arn('orders')}"}}
-    item = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)["Item"]
-    return {name: value["S"] for name, value in item.items()}
+    return registry_item(cloud, "orders", questions.PREFIX)
 
 
 def say(cloud: Cloud, text: str, by: str = "bob", until: float = 3600) -> None:

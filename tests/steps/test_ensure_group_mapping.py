@@ -10,11 +10,12 @@ import pytest
 from aurora_kerberos import registry
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
 from local.scenario.format import Cluster, Membership
 from local.scenario.prepare import add_cluster, add_membership, add_parameter_group
 from local.services.rds import parameter_groups
 from local.services.rds.backend import cluster_of, set_status
-from tests.steps.conftest import Step, StepFailed, believed
+from tests.steps.conftest import Step, StepFailed
 
 MAPPED = [{"group": "dba", "sid": "S-1-5-21-1-2-3-1106", "role": "dba_role", "roles": [], "weight": 7}]
 GROUP = "orders-parameters"
@@ -63,7 +64,11 @@ def test_without_mapped_groups_nothing_is_even_looked_at(cloud: Cloud, step: Ste
 def test_the_library_is_appended_and_the_restart_noted_once(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:
     assert ensure(step, target)["changed"]
     assert parameter_groups.libraries(cloud, GROUP) == "pg_stat_statements,auto_explain,pg_ad_mapping"
-    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == "after joining"
+    assert (
+        tags(cloud)["kerberos-restart-due"]
+        == registry_item(cloud, "orders", registry.RESTART)["since"]
+        == "after joining"
+    )
     cloud.client("rds").reboot_db_instance(DBInstanceIdentifier="orders-1")
     cloud.client("rds").reboot_db_instance(DBInstanceIdentifier="orders-2")
     cloud.run()
@@ -100,7 +105,11 @@ def test_the_restart_is_noted_before_it_is_needed(cloud: Cloud, step: Step, targ
     cloud.faults = Faults([Fault(call="rds:ModifyDBClusterParameterGroup", error="InternalFailure", status=500)])
     with pytest.raises(StepFailed, match="AwsUnavailable"):
         ensure(step, target)
-    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == "after joining"
+    assert (
+        tags(cloud)["kerberos-restart-due"]
+        == registry_item(cloud, "orders", registry.RESTART)["since"]
+        == "after joining"
+    )
 
 
 def test_a_cluster_that_has_yet_to_be_made_needs_no_restart(cloud: Cloud, step: Step, target: dict[str, Any]) -> None:

@@ -13,11 +13,12 @@ from aurora_kerberos import clusters, new_clusters, registry
 from deploy import templates
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
 from local.services.iam.resources import listed
 from local.services.iam.roles import Roles
 from local.services.rds.backend import Aurora, cluster_of, members, moto_rds
 from tests.steps import arguments as given
-from tests.steps.conftest import ROLE, Step, StepFailed, believe, believed, polls_in
+from tests.steps.conftest import ROLE, Step, StepFailed, believe, polls_in
 
 NOW = "2026-01-05T09:00:00+00:00"
 
@@ -80,7 +81,11 @@ def test_a_cluster_without_membership_is_asked_to_join_at_once(cloud: Cloud, ste
         "DomainIAMRoleName": ROLE,
         "ApplyImmediately": True,
     }
-    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == "after joining"
+    assert (
+        tags(cloud)["kerberos-restart-due"]
+        == registry_item(cloud, "orders", registry.RESTART)["since"]
+        == "after joining"
+    )
 
 
 @pytest.mark.parametrize("status", sorted(WAITING))
@@ -208,7 +213,7 @@ def test_an_execution_from_before_the_registry_knew_goes_on_to_its_restart(cloud
     cluster(cloud).add_tags([{"Key": "kerberos-restart-due", "Value": "after joining"}])
     answer = step("EnsureMembership", **arguments(cloud, progress={"asked": True}))
     assert answer["reason"] == "Instance orders-2 is rebooting"
-    assert believed(cloud, registry.RESTART)["since"] == NOW
+    assert registry_item(cloud, "orders", registry.RESTART)["since"] == NOW
 
 
 def test_readers_restart_first_the_writer_last_each_once(cloud: Cloud, step: Step) -> None:
@@ -253,7 +258,7 @@ def test_a_restart_of_the_last_two_weeks_counts_and_one_from_before_joining_does
 def test_a_restart_due_since_who_knows_when_is_due_from_now_on(cloud: Cloud, step: Step) -> None:
     restart_due(cloud)
     assert step("EnsureMembership", **arguments(cloud))["reason"] == "Instance orders-2 is rebooting"
-    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == NOW
+    assert tags(cloud)["kerberos-restart-due"] == registry_item(cloud, "orders", registry.RESTART)["since"] == NOW
 
 
 @pytest.mark.parametrize("due", [False, True])
@@ -262,11 +267,11 @@ def test_a_cluster_that_may_not_join_is_left_as_it_was(cloud: Cloud, step: Step,
         restart_due(cloud)
         for each in members(cluster(cloud)):
             each.domain_memberships = []
-    before = tags(cloud), believed(cloud, registry.RESTART).get("since")
+    before = tags(cloud), registry_item(cloud, "orders", registry.RESTART).get("since")
     strike(cloud, "rds:ModifyDBCluster", "InvalidParameterValue")
     with pytest.raises(StepFailed, match="AwsRefused: ModifyDBCluster"):
         step("EnsureMembership", **arguments(cloud))
-    assert (tags(cloud), believed(cloud, registry.RESTART).get("since")) == before
+    assert (tags(cloud), registry_item(cloud, "orders", registry.RESTART).get("since")) == before
 
 
 def test_nothing_restarts_while_an_instance_is_away(cloud: Cloud, step: Step) -> None:
@@ -451,9 +456,9 @@ def test_a_forged_tag_gets_no_cluster_an_instance(cloud: Cloud, step: Step, told
 def test_a_cluster_whose_making_had_no_answer_is_known_by_its_mark(cloud: Cloud, step: Step) -> None:
     cloud.faults = Faults([Fault(call=MADE_BY, kind="lost")])
     step("EnsureMembership", **making(cloud, instances=1))
-    assert "mark" in believed(cloud, registry.MADE, "sales")
+    assert "mark" in registry_item(cloud, "sales", registry.MADE)
     finished(cloud, step, making(cloud, instances=1))
-    assert "mark" not in believed(cloud, registry.MADE, "sales")
+    assert "mark" not in registry_item(cloud, "sales", registry.MADE)
     assert made_instances(cloud) == ["sales-1"]
 
 
@@ -462,7 +467,7 @@ def test_the_mark_stays_the_same_until_the_cluster_is_there(cloud: Cloud, step: 
     marks = []
     for _ in range(2):
         step("EnsureMembership", **making(cloud))
-        marks.append(believed(cloud, registry.MADE, "sales")["mark"])
+        marks.append(registry_item(cloud, "sales", registry.MADE)["mark"])
     assert marks[0] == marks[1]
 
 
@@ -634,7 +639,11 @@ def test_who_may_move_is_asked_to_join_the_other_directory(cloud: Cloud, step: S
     assert answer["outputs"]["reattempted"] is False  # it is the first attempt with this directory
     (call,) = calls(cloud, "rds:ModifyDBCluster")
     assert (call["Domain"], call["ApplyImmediately"]) == (arguments(cloud)["directory"], True)
-    assert tags(cloud)["kerberos-restart-due"] == believed(cloud, registry.RESTART)["since"] == "after joining"
+    assert (
+        tags(cloud)["kerberos-restart-due"]
+        == registry_item(cloud, "orders", registry.RESTART)["since"]
+        == "after joining"
+    )
 
 
 def test_an_instance_that_has_not_moved_yet_is_waited_for(cloud: Cloud, step: Step) -> None:

@@ -10,8 +10,9 @@ from moto.rds.models import DomainMembership
 from aurora_kerberos import clusters, registry
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
 from local.services.rds.backend import cluster_of, members, moto_rds
-from tests.steps.conftest import ROLE, Step, StepFailed, believe, believed, polls_in, run_step
+from tests.steps.conftest import ROLE, Step, StepFailed, believe, polls_in, run_step
 
 # "Understanding domain membership" of the guide, and the API reference of DomainMembership.
 ENDS_BY_ITSELF = {
@@ -269,10 +270,10 @@ def test_a_restart_that_was_due_is_so_no_more_when_it_has_left(cloud: Cloud, ste
     believe(cloud, registry.RESTART, since="after joining")
     member(cloud, "kerberos-enabled")
     step("LeaveDomain", **arguments())
-    assert believed(cloud, registry.RESTART)
+    assert registry_item(cloud, "orders", registry.RESTART)
     assert "kerberos-restart-due" in tags(cloud)  # it may still turn out that it cannot leave
     for each in members(cluster(cloud)):
         each.domain_memberships = []
     assert step("LeaveDomain", **arguments())["ready"]
     assert "kerberos-restart-due" not in tags(cloud)
-    assert not believed(cloud, registry.RESTART)
+    assert not registry_item(cloud, "orders", registry.RESTART)

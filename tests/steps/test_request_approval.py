@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from aurora_kerberos import questions
 from local.cloud import Cloud
 from local.core.faults import Fault, Faults
+from local.scenario.expectations import registry_item
 from tests.steps.conftest import Step, StepFailed
 
 TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAb2+x/9Yg=="
@@ -29,11 +32,9 @@ def sent(cloud: Cloud, step: Step, **changes: Any) -> Any:
     return call.parameters
 
 
-def question(cloud: Cloud) -> dict[str, str]:
+def question(cloud: Cloud) -> Mapping[str, str]:
     """What is kept of the question."""
-    key = {"arn": {"S": f"approval:{cloud.cluster_arn('orders')}"}}
-    item = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)["Item"]
-    return {name: value["S"] for name, value in item.items()}
+    return registry_item(cloud, "orders", questions.PREFIX)
 
 
 def as_run(message: str, word: str) -> dict[str, str]:

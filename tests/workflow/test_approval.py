@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from aurora_kerberos import questions
 from local.cloud import Cloud
 from local.core.cloud import person
 from local.core.executions import Execution
@@ -38,9 +39,7 @@ def asking(cloud: Cloud) -> Execution:
 
 def token(cloud: Cloud) -> str:
     """The task token, as whoever may read the registry has it."""
-    key = {"arn": {"S": f"approval:{cloud.cluster_arn('orders')}"}}
-    item = cloud.client("dynamodb").get_item(TableName=cloud.outputs["Registry"], Key=key)["Item"]
-    return str(item["token"]["S"])
+    return registry_item(cloud, "orders", questions.PREFIX)["token"]
 
 
 def changed(cloud: Cloud) -> bool:
