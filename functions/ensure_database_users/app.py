@@ -18,7 +18,7 @@ from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, complet
 from aurora_kerberos.database.session import Session, has_database
 from aurora_kerberos.errors import DatabaseUnreachable
 from aurora_kerberos.plan import Cluster
-from aurora_kerberos.principals import Grant, Mapped
+from aurora_kerberos.principals import Grant, Mapped, is_reserved
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 
@@ -52,7 +52,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
             there = existing(session, roles)
             for grant in grants:
                 ensure_user(session, grant, there.get(grant["principal"]))
-            revoked = revoke_leavers(session, arguments, there)
+            revoked, kept = revoke_leavers(session, arguments, there)
             schema = ensure_extension(session) if mappings else ""
             for mapped in mappings:
                 role = there.get(mapped["role"])
@@ -62,7 +62,7 @@ def handler(arguments: Arguments) -> Ready | Waiting:
         # The database could be reached before the restart; DNS may take a moment to name the writer again.
         return Waiting("The database does not answer after the restart", deadline=5 * MINUTE, otherwise=error)
     made = [role for role in roles if role not in there]
-    return Ready({"roles": roles, "made": made, "revoked": revoked, "reason": "", "warnings": doubts(there)})
+    return Ready({"roles": roles, "made": made, "revoked": revoked, "reason": "", "warnings": [*doubts(there), *kept]})
 
 
 def ensure_login(session: Session, name: str, role: Role | None, wanted: Iterable[str]) -> list[str]:
@@ -89,14 +89,27 @@ def ensure_user(session: Session, grant: Grant, role: Role | None) -> None:
         write_mark(session, grant["principal"], role, mark)
 
 
-def revoke_leavers(session: Session, arguments: Arguments, there: dict[str, Role]) -> list[str]:
-    """Take from those who have left a group what came with it; the roles that can no longer log in."""
+def revoke_leavers(session: Session, arguments: Arguments, there: dict[str, Role]) -> tuple[list[str], list[str]]:
+    """Take from those who have left a group what came with it.
+
+    A mark is in a comment, which others may write as well: what this stack may not grant is not taken on its word.
+
+    Returns:
+        The roles that can no longer log in, and a warning for each that keeps what its mark names.
+    """
     grants = {grant["principal"]: grant for grant in arguments["principals"]}
-    known, revoked = set(arguments["groups"]), []
+    known, revoked, warnings = set(arguments["groups"]), [], []
     for name, role in there.items():
         grant = grants.get(name, Grant(principal=name, roles=[], named=False, groups=[]))
         if role.mark and (mark := after_leaving(role.mark, grant, known)):
-            taken = take(session, name, role, set(role.mark["roles"]) - set(mark["roles"]))
+            gone = set(role.mark["roles"]) - set(mark["roles"])
+            beyond = {each for each in gone & role.held if is_reserved(each)} - set(arguments.get("allowed_roles", []))
+            taken = take(session, name, role, gone - beyond)
             revoked += [name] if "rds_ad" in taken else []
             write_mark(session, name, role, mark)
-    return revoked
+            if beyond:
+                warnings.append(
+                    f"The role {name!r} keeps {' and '.join(sorted(beyond))}: its mark says it was granted here, "
+                    "and AllowedRoles does not have it. If it is not meant, revoke it by hand."
+                )
+    return revoked, warnings
