@@ -9,29 +9,37 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from aurora_kerberos import aws
 from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, KerberosError, SecretUnusable
 
 # Written twice on purpose: what goes missing in the code is missed here.
 LATER = [
+    "BandwidthLimitExceeded",
     "ConcurrentModification",
+    "EC2ThrottledException",
     "InternalError",
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
+    "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
     "ServiceException",
     "ServiceFailure",
     "ServiceUnavailable",
     "ServiceUnavailableException",
     "SlowDown",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+    "TransactionInProgressException",
 ]
 DENIED = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError"]
 
@@ -45,6 +53,14 @@ def translated(found: Any) -> KerberosError:
     result = aws.translate(found)
     assert result.message.endswith("said") or not isinstance(found, ClientError)
     return result
+
+
+def test_what_botocore_tries_again_is_waited_for() -> None:
+    """But for LimitExceededException, which is a quota as well: it does not pass by itself."""
+    lists = (ThrottledRetryableChecker, "_THROTTLED_ERROR_CODES"), (TransientRetryableChecker, "_TRANSIENT_ERROR_CODES")
+    again = {code for checker, name in lists for code in vars(checker)[name]}  # botocore has no other name for them
+    refused = [each for each in again if not isinstance(translated(error(each)), AwsUnavailable)]
+    assert refused == ["LimitExceededException"]
 
 
 @pytest.mark.parametrize("code", LATER)

@@ -19,23 +19,30 @@ from aurora_kerberos.errors import AccessDenied, AwsRefused, AwsUnavailable, Ker
 ERRORS = (ClientError, BotoCoreError)
 
 LATER = {
+    "BandwidthLimitExceeded",
     "ConcurrentModification",
+    "EC2ThrottledException",
     "InternalError",
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
+    "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
     "ServiceException",
     "ServiceFailure",
     "ServiceUnavailable",
     "ServiceUnavailableException",
     "SlowDown",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+    "TransactionInProgressException",
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError"}
 
