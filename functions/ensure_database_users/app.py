@@ -11,14 +11,14 @@ from typing import NotRequired, TypedDict
 
 from psycopg2 import sql
 
-from aurora_kerberos.database.grants import refuse_unfit_roles
+from aurora_kerberos.database.grants import beyond_ceiling, held_roles, refuse_unfit_roles
 from aurora_kerberos.database.mappings import ensure_extension, ensure_mapping
 from aurora_kerberos.database.master import master
 from aurora_kerberos.database.roles import NO_MARK, Role, after_leaving, completed, doubts, existing, take, write_mark
 from aurora_kerberos.database.session import Session, has_database
 from aurora_kerberos.errors import DatabaseUnreachable
 from aurora_kerberos.plan import Cluster
-from aurora_kerberos.principals import Grant, Mapped, is_reserved
+from aurora_kerberos.principals import Grant, Mapped
 from aurora_kerberos.step import MINUTE, Ready, Waiting, step
 
 
@@ -99,17 +99,19 @@ def revoke_leavers(session: Session, arguments: Arguments, there: dict[str, Role
     """
     grants = {grant["principal"]: grant for grant in arguments["principals"]}
     known, revoked, warnings = set(arguments["groups"]), [], []
+    allowed = arguments.get("allowed_roles", [])
+    held = held_roles(session, {each for role in there.values() if role.mark for each in role.mark["roles"]})
     for name, role in there.items():
         grant = grants.get(name, Grant(principal=name, roles=[], named=False, groups=[]))
         if role.mark and (mark := after_leaving(role.mark, grant, known)):
             gone = set(role.mark["roles"]) - set(mark["roles"])
-            beyond = {each for each in gone & role.held if is_reserved(each)} - set(arguments.get("allowed_roles", []))
+            beyond = {each for each in gone & role.held if beyond_ceiling(held[each], allowed)}
             taken = take(session, name, role, gone - beyond)
             revoked += [name] if "rds_ad" in taken else []
             write_mark(session, name, role, mark)
             if beyond:
                 warnings.append(
                     f"The role {name!r} keeps {' and '.join(sorted(beyond))}: its mark says it was granted here, "
-                    "and AllowedRoles does not have it. If it is not meant, revoke it by hand."
+                    "and AllowedRoles does not allow it. If it is not meant, revoke it by hand."
                 )
     return revoked, warnings

@@ -421,17 +421,26 @@ def test_a_forged_mark_takes_nothing_from_the_master_user_nor_from_who_is_no_pri
     assert roles_of(cloud, role) == before
 
 
-@pytest.mark.parametrize("allowed", [[], ["rds_superuser"]])
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        ("rds_superuser", []),
+        ("leads_there", []),
+        ("pg_signal_backend", ["pg_signal_backend"]),
+        ("leads_there", ["pg_signal_backend"]),
+    ],
+)
 def test_a_mark_takes_only_what_this_stack_may_grant(
-    cloud: Cloud, step: Step, target: dict[str, Any], allowed: list[str]
+    cloud: Cloud, step: Step, target: dict[str, Any], role: str, allowed: list[str]
 ) -> None:
-    forged = json.dumps({"named": False, "groups": ["dba"], "roles": ["rds_ad", "rds_superuser"]})
-    of_somebody_else(cloud, BOB, f"aurora-kerberos: {forged}", "rds_ad", "rds_superuser")
+    cloud.databases.server("orders").sql("CREATE ROLE leads_there IN ROLE pg_signal_backend")
+    forged = json.dumps({"named": False, "groups": ["dba"], "roles": ["rds_ad", role]})
+    of_somebody_else(cloud, BOB, f"aurora-kerberos: {forged}", "rds_ad", role)
     arguments = {"principals": [], "mappings": [], "groups": ["dba"], "allowed_roles": allowed}
     outputs = step("EnsureDatabaseUsers", cluster=target, **arguments)["outputs"]
     assert outputs["revoked"] == [BOB]
-    assert roles_of(cloud, BOB) == (set() if allowed else {"rds_superuser"})
-    assert ["rds_superuser" in warning for warning in outputs["warnings"]] == ([] if allowed else [True])
+    assert roles_of(cloud, BOB) == (set() if allowed else {role})
+    assert [role in warning for warning in outputs["warnings"]] == ([] if allowed else [True])
 
 
 def test_a_lock_that_somebody_holds_is_tried_again(

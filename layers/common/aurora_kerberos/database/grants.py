@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from aurora_kerberos.database.session import Session
 from aurora_kerberos.errors import DatabaseRoleNotFound, PrincipalUsesIam
@@ -44,9 +44,13 @@ def refuse_unfit_roles(
                 f"REVOKE rds_iam from it (or from the role it has it through), or take {who} out.",
             )
         for role in [*([login] if mapped else []), *roles]:
-            there = held.get(role, {})
-            if beyond := sorted(each for each in there if each not in allowed and (there[each] or is_reserved(each))):
+            if beyond := beyond_ceiling(held.get(role, {}), allowed):
                 raise role_reserved(role, beyond, who)
+
+
+def beyond_ceiling(held: Mapping[str, bool], allowed: Collection[str]) -> list[str]:
+    """What a role is or has, as `held_roles` answers it, that this stack may not grant, sorted."""
+    return sorted(each for each in held if each not in allowed and (held[each] or is_reserved(each)))
 
 
 def held_roles(session: Session, roles: Collection[str]) -> dict[str, dict[str, bool]]:
