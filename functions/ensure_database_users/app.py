@@ -105,7 +105,7 @@ def revoke_leavers(session: Session, arguments: Arguments, there: dict[str, Role
         grant = grants.get(name, Grant(principal=name, roles=[], named=False, groups=[]))
         if role.mark and (mark := after_leaving(role.mark, grant, known)):
             gone = set(role.mark["roles"]) - set(mark["roles"])
-            beyond = {each for each in gone & role.held if beyond_ceiling(held[each], allowed)}
+            beyond = {each for each in gone & role.held - {"rds_ad"} if beyond_ceiling(held[each], allowed)}
             taken = take(session, name, role, gone - beyond)
             revoked += [name] if "rds_ad" in taken else []
             write_mark(session, name, role, mark)
