@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from local.servers.server import Server, free_port
+from local.servers.server import Port, Server
 from setup import packages
 
 TEMPLATE = packages.FOLDER / "active-directory"
@@ -66,7 +66,8 @@ class ActiveDirectory:
 
     def __init__(self, realm: str, folder: Path) -> None:
         self.realm = realm
-        self.port = free_port()
+        self._held = Port()
+        self.port = self._held.number
         self._folder = folder
         self._running = contextlib.ExitStack()
 
@@ -85,6 +86,7 @@ class ActiveDirectory:
             *("--foreground", "--no-process-group", "--model=single"),  # one process: nothing is left behind it
             *("--debug-stdout", "--debuglevel=5"),  # no log file; and it says at 5 that it is ready
         ]
+        self._held.release()
         server = Server(command, "ready to serve connections", environment(self._folder))
         self._running.callback(server.stop)
         self._database = self._running.enter_context(contextlib.closing(Database(self._folder)))

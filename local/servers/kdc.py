@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from local.servers.server import LOOPBACK, Server, free_port
+from local.servers.server import LOOPBACK, Port, Server
 from setup import packages
 
 ENCRYPTION = "aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96"  # what Active Directory has
@@ -26,7 +26,8 @@ class Kdc:
 
     def __init__(self, realm: str, folder: Path) -> None:
         self.realm = realm
-        self.port = free_port()
+        self._held = Port()
+        self.port = self._held.number
         self._folder = folder
         self._server: Server | None = None
         self._later: list[tuple[str, str | None]] = []
@@ -59,6 +60,7 @@ class Kdc:
         )
         self._run("kdb5_util", "create", "-s", "-P", "of-the-local-run-alone")
         command: list[str | Path] = [packages.require("krb5kdc"), "-n", "-r", self.realm]
+        self._held.release()
         self._server = Server(command, "commencing operation", self._environment)
         for name, password in self._later:
             self.add_principal(name, password)

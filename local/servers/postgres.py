@@ -18,7 +18,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection, cursor
 
 from local.servers.authority import authority
-from local.servers.server import Server, free_port, user_group
+from local.servers.server import Port, Server, user_group
 from setup import packages
 
 SUPERUSER = "rdsadmin"
@@ -90,7 +90,8 @@ class Postgres:
     """
 
     def __init__(self, folder: Path, master: str, password: str, names: Sequence[str]) -> None:
-        self.port = free_port()
+        self._held = Port()
+        self.port = self._held.number
         self._names = names
         self._folder = folder
         self.authorities = folder / "authorities.pem"
@@ -182,6 +183,7 @@ class Postgres:
         if self.group_mapping:
             command += ["-c", "shared_preload_libraries=pg_stat_statements, pg_ad_mapping"]
         environment = {**packages.environment(), "KRB5_CONFIG": str(self._folder / "krb5.conf")}
+        self._held.release()
         # SIGTERM would have it wait for who is connected, which neither a restart nor a failure of Aurora's does.
         self._server = Server(command, "ready to accept connections", environment, server_user(), signal.SIGINT)
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -82,9 +83,16 @@ def user_group(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class Port:
+    """A TCP port on loopback that nobody else gets before the server that is to listen there starts.
+
+    Attributes:
+        number: of the port.
+        release: to be called right before the server starts; a second call does nothing.
+    """
+
+    def __init__(self) -> None:
+        with socket.socket() as held:
+            held.bind((LOOPBACK, 0))
+            self.number: int = held.getsockname()[1]
+            self.release = weakref.finalize(self, os.close, held.detach())  # many are given up without a server
